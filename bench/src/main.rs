@@ -1,0 +1,2 @@
+//! Benchmarks that print medians and ratios.
+fn main() {}

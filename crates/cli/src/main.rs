@@ -1,0 +1,3 @@
+//! The command line `agent-mesh`.
+
+fn main() {}

@@ -1,0 +1,265 @@
+//! Proposals, and block bodies made of them.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use crypto::{Digest, HashAlgorithm};
+
+use crate::bounds::{MAX_BATCH_SIZE, MAX_PRIORITY, MAX_VALUE_BYTES};
+use crate::codec::{Decode, DecodeError, Encode, Reader, Writer};
+use crate::header::hash_algorithm_of;
+use crate::merkle;
+use crate::types::Timestamp;
+
+/// Domain tag of a proposal's id.
+pub const PROPOSAL_TAG: &str = "agent-mesh/proposal/v1";
+/// Domain tag of a payload root.
+pub const PAYLOAD_TAG: &str = "agent-mesh/payload/v1";
+/// Bytes of a body with one empty value.
+pub const BODY_OVERHEAD_BYTES: usize = 9 + PROPOSAL_OVERHEAD_BYTES;
+/// Bytes of an encoded proposal beside its value.
+pub const PROPOSAL_OVERHEAD_BYTES: usize = 21;
+const BODY_VERSION: u8 = 1;
+
+/// A value that a client wants ordered. Its id binds every field, so whoever fixes deadline and nonce fixes the id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proposal {
+    /// It is never committed in a block dated later than this.
+    pub deadline: Timestamp,
+    /// 0 to 9; higher goes first, without starving the others.
+    pub priority: u8,
+    /// Makes equal values different proposals.
+    pub nonce: u64,
+    /// Opaque bytes.
+    pub value: Bytes,
+}
+
+impl Proposal {
+    /// The proposal's id on the chain `chain_id`.
+    pub fn id(&self, chain_id: &Digest) -> Digest {
+        hash_algorithm_of(chain_id).hash(
+            PROPOSAL_TAG,
+            &[
+                chain_id.as_bytes(),
+                &self.deadline.get().to_be_bytes(),
+                &[self.priority],
+                &self.nonce.to_be_bytes(),
+                &self.value,
+            ],
+        )
+    }
+
+    /// Bytes of its canonical form.
+    pub fn encoded_len(&self) -> usize {
+        PROPOSAL_OVERHEAD_BYTES + self.value.len()
+    }
+}
+
+impl Encode for Proposal {
+    fn encode(&self, out: &mut Writer) {
+        out.u64(self.deadline.get());
+        out.u8(self.priority);
+        out.u64(self.nonce);
+        out.bytes(&self.value);
+    }
+}
+
+impl Decode for Proposal {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        let deadline = input.time("deadline")?;
+        let priority = input.u8("priority")?;
+        if priority > MAX_PRIORITY {
+            return Err(DecodeError::Invalid("priority"));
+        }
+        let nonce = input.u64("nonce")?;
+        let value = Bytes::copy_from_slice(input.bytes(MAX_VALUE_BYTES as usize, "value")?);
+        Ok(Self { deadline, priority, nonce, value })
+    }
+}
+
+/// A block's body: the proposals in order, with their ids and the payload root that the header names.
+#[derive(Clone, Debug)]
+pub struct Body {
+    encoded: Bytes,
+    proposals: Vec<Arc<Proposal>>,
+    ids: Vec<Digest>,
+    root: Digest,
+    sorted: OnceLock<Vec<Digest>>,
+}
+
+impl PartialEq for Body {
+    fn eq(&self, other: &Self) -> bool {
+        self.encoded == other.encoded && self.root == other.root
+    }
+}
+
+impl Eq for Body {}
+
+impl Body {
+    /// A body of these proposals, whose ids the caller has computed before.
+    pub fn from_proposals(chain_id: &Digest, items: Vec<(Digest, Arc<Proposal>)>) -> Self {
+        let mut out = Writer::with_capacity(9 + items.iter().map(|(_, p)| p.encoded_len()).sum::<usize>());
+        out.u8(BODY_VERSION);
+        out.count(0); // system transactions: reserved (PROTOCOL section 7)
+        out.count(items.len());
+        for (_, proposal) in &items {
+            proposal.encode(&mut out);
+        }
+        let (ids, proposals): (Vec<_>, Vec<_>) = items.into_iter().unzip();
+        let root = payload_root(hash_algorithm_of(chain_id), &ids);
+        Self { encoded: out.into_bytes().into(), proposals, ids, root, sorted: OnceLock::new() }
+    }
+
+    /// A body without proposals.
+    pub fn empty(chain_id: &Digest) -> Self {
+        Self::from_proposals(chain_id, Vec::new())
+    }
+
+    /// Reads the canonical bytes and computes ids and root; costs about two hashes per value.
+    pub fn decode(encoded: Bytes, chain_id: &Digest) -> Result<Self, DecodeError> {
+        let mut input = Reader::new(&encoded);
+        if input.u8("body version")? != BODY_VERSION {
+            return Err(DecodeError::Invalid("body version"));
+        }
+        input.count(0, "system transactions")?;
+        let proposals = input.list(MAX_BATCH_SIZE as usize, "proposals", |r| Proposal::decode_in(r, &encoded))?;
+        input.finish()?;
+        let ids: Vec<Digest> = proposals.iter().map(|proposal| proposal.id(chain_id)).collect();
+        let root = payload_root(hash_algorithm_of(chain_id), &ids);
+        let proposals = proposals.into_iter().map(Arc::new).collect();
+        Ok(Self { encoded, proposals, ids, root, sorted: OnceLock::new() })
+    }
+
+    /// The canonical bytes.
+    pub const fn encoded(&self) -> &Bytes {
+        &self.encoded
+    }
+
+    /// The proposals in order.
+    pub fn proposals(&self) -> &[Arc<Proposal>] {
+        &self.proposals
+    }
+
+    /// The proposals' ids in order.
+    pub fn ids(&self) -> &[Digest] {
+        &self.ids
+    }
+
+    /// Whether a proposal is in it.
+    pub fn contains(&self, id: &Digest) -> bool {
+        let sorted = self.sorted.get_or_init(|| {
+            let mut ids = self.ids.clone();
+            ids.sort_unstable();
+            ids
+        });
+        sorted.binary_search(id).is_ok()
+    }
+
+    /// Whether a proposal is in it twice.
+    pub fn has_repetition(&self) -> bool {
+        self.contains(&self.root); // sorts
+        self.sorted.get().is_some_and(|sorted| sorted.windows(2).any(|pair| pair[0] == pair[1]))
+    }
+
+    /// The payload root.
+    pub const fn root(&self) -> Digest {
+        self.root
+    }
+
+    /// Whether it has no proposals.
+    pub const fn is_empty(&self) -> bool {
+        self.ids.is_empty()
+    }
+
+    /// The siblings of proposal `index` up to the values' root.
+    pub fn inclusion_path(&self, index: usize) -> Option<Vec<Digest>> {
+        merkle::path(hash_algorithm_of(&self.root), &self.ids, index)
+    }
+}
+
+impl Proposal {
+    /// Decodes a proposal whose value shares the memory of `whole`, the buffer that `input` reads.
+    fn decode_in(input: &mut Reader<'_>, whole: &Bytes) -> Result<Self, DecodeError> {
+        let deadline = input.time("deadline")?;
+        let priority = input.u8("priority")?;
+        if priority > MAX_PRIORITY {
+            return Err(DecodeError::Invalid("priority"));
+        }
+        let nonce = input.u64("nonce")?;
+        let len = input.count(MAX_VALUE_BYTES as usize, "value")?;
+        let start = whole.len() - input.remaining();
+        input.raw(len, "value")?;
+        Ok(Self { deadline, priority, nonce, value: whole.slice(start..start + len) })
+    }
+}
+
+fn payload_root(algorithm: HashAlgorithm, ids: &[Digest]) -> Digest {
+    payload_root_of(algorithm, 0, ids.len(), merkle::root(algorithm, ids))
+}
+
+/// The payload root from its parts: H(tag ‖ system count ‖ value count ‖ values' Merkle root, nothing if there are no values).
+pub fn payload_root_of(algorithm: HashAlgorithm, system: u32, count: usize, values: Option<Digest>) -> Digest {
+    let count = u32::try_from(count).unwrap_or(u32::MAX);
+    let values = values.as_ref().map_or(&[][..], |root| root.as_bytes());
+    algorithm.hash(PAYLOAD_TAG, &[&system.to_be_bytes(), &count.to_be_bytes(), values])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chain() -> Digest {
+        HashAlgorithm::Sha256.hash("test", &[])
+    }
+
+    fn body(values: &[&'static [u8]]) -> Body {
+        let items = values.iter().enumerate().map(|(at, value)| {
+            let proposal = Proposal {
+                deadline: Timestamp::new(5),
+                priority: 4,
+                nonce: at as u64,
+                value: Bytes::from_static(value),
+            };
+            (proposal.id(&chain()), Arc::new(proposal))
+        });
+        Body::from_proposals(&chain(), items.collect())
+    }
+
+    #[test]
+    fn a_body_reads_back_as_itself() {
+        for values in [&[][..], &[b"a".as_slice()], &[b"a", b"", b"ccc"]] {
+            let made = body(values);
+            let read = Body::decode(made.encoded().clone(), &chain()).unwrap();
+            assert_eq!(read, made);
+        }
+    }
+
+    #[test]
+    fn truncated_longer_and_foreign_bodies_are_refused() {
+        let encoded = body(&[b"abc", b"d"]).encoded().to_vec();
+        for len in 0..encoded.len() {
+            assert!(Body::decode(Bytes::copy_from_slice(&encoded[..len]), &chain()).is_err());
+        }
+        let mut longer = encoded.clone();
+        longer.push(0);
+        assert_eq!(Body::decode(longer.into(), &chain()), Err(DecodeError::Trailing(1)));
+        let mut priority = encoded;
+        priority[17] = 10;
+        assert_eq!(Body::decode(priority.into(), &chain()), Err(DecodeError::Invalid("priority")));
+    }
+
+    #[test]
+    fn every_field_is_in_the_id() {
+        let base = Proposal { deadline: Timestamp::new(5), priority: 4, nonce: 1, value: Bytes::from_static(b"v") };
+        let others = [
+            Proposal { deadline: Timestamp::new(6), ..base.clone() },
+            Proposal { priority: 5, ..base.clone() },
+            Proposal { nonce: 2, ..base.clone() },
+            Proposal { value: Bytes::from_static(b"w"), ..base.clone() },
+        ];
+        for other in others {
+            assert_ne!(other.id(&chain()), base.id(&chain()));
+        }
+        assert_ne!(base.id(&HashAlgorithm::Sha256.hash("other", &[])), base.id(&chain()));
+    }
+}

@@ -1,0 +1,101 @@
+//! The Merkle tree over the proposal ids of a block, and inclusion paths.
+//!
+//! Leaves are the ids themselves. An inner node is H(tag ‖ left ‖ right); a node without a sibling rises unchanged,
+//! which gives the tree of RFC 9162 section 2.1 for every number of leaves.
+
+use crypto::{Digest, HashAlgorithm};
+
+/// Domain tag of inner nodes.
+pub const NODE_TAG: &str = "agent-mesh/node/v1";
+
+fn parent(algorithm: HashAlgorithm, left: &Digest, right: &Digest) -> Digest {
+    algorithm.hash(NODE_TAG, &[left.as_bytes(), right.as_bytes()])
+}
+
+fn level_above(algorithm: HashAlgorithm, level: &[Digest]) -> Vec<Digest> {
+    level
+        .chunks(2)
+        .map(|pair| match pair {
+            [left, right] => parent(algorithm, left, right),
+            [single] => *single,
+            _ => unreachable!("chunks(2) yields one or two items"),
+        })
+        .collect()
+}
+
+/// The root over `leaves`; `None` if there are none.
+pub fn root(algorithm: HashAlgorithm, leaves: &[Digest]) -> Option<Digest> {
+    let mut level = leaves.to_vec();
+    while level.len() > 1 {
+        level = level_above(algorithm, &level);
+    }
+    level.first().copied()
+}
+
+/// The siblings from leaf `index` up to the root; `None` if there is no such leaf.
+pub fn path(algorithm: HashAlgorithm, leaves: &[Digest], index: usize) -> Option<Vec<Digest>> {
+    leaves.get(index)?;
+    let mut siblings = Vec::new();
+    let mut level = leaves.to_vec();
+    let mut at = index;
+    while level.len() > 1 {
+        siblings.extend(level.get(at ^ 1));
+        level = level_above(algorithm, &level);
+        at /= 2;
+    }
+    Some(siblings)
+}
+
+/// The root that `leaf` at `index` of `count` leaves has with these siblings; `None` if the path has the wrong length.
+pub fn root_of_path(
+    algorithm: HashAlgorithm,
+    leaf: Digest,
+    index: usize,
+    count: usize,
+    siblings: &[Digest],
+) -> Option<Digest> {
+    if index >= count {
+        return None;
+    }
+    let (mut node, mut at, mut width) = (leaf, index, count);
+    let mut rest = siblings.iter();
+    while width > 1 {
+        if at ^ 1 < width {
+            let sibling = rest.next()?;
+            node = if at.is_multiple_of(2) {
+                parent(algorithm, &node, sibling)
+            } else {
+                parent(algorithm, sibling, &node)
+            };
+        }
+        at /= 2;
+        width = width.div_ceil(2);
+    }
+    rest.next().is_none().then_some(node)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_leaf_has_a_path_and_no_other_place_accepts_it() {
+        let algorithm = HashAlgorithm::Sha256;
+        for count in 1..=17_usize {
+            let leaves: Vec<Digest> = (0..count).map(|i| algorithm.hash("leaf", &[&[i as u8]])).collect();
+            let top = root(algorithm, &leaves).unwrap();
+            for index in 0..count {
+                let siblings = path(algorithm, &leaves, index).unwrap();
+                for claimed in 0..count {
+                    let got = root_of_path(algorithm, leaves[index], claimed, count, &siblings);
+                    assert_eq!(got == Some(top), claimed == index, "count {count} index {index} claimed {claimed}");
+                }
+                let mut longer = siblings.clone();
+                longer.push(top);
+                assert_eq!(root_of_path(algorithm, leaves[index], index, count, &longer), None);
+            }
+        }
+        assert_eq!(root(algorithm, &[]), None);
+        assert_eq!(path(algorithm, &[], 0), None);
+    }
+}

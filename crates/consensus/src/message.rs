@@ -1,0 +1,239 @@
+//! What validators send each other, before anything is believed.
+
+use bytes::Bytes;
+use crypto::Digest;
+
+use crate::body::Proposal;
+use crate::bounds::{
+    MAX_ANSWER_ITEMS, MAX_BATCH_SIZE, MAX_BLOCK_BYTES, MAX_CHAIN_BLOCKS, MAX_PATH_HEADERS, MAX_STATUS_ITEMS,
+};
+use crate::certificate::FinalityCertificate;
+use crate::codec::{Decode, DecodeError, Encode, Reader, Writer};
+use crate::header::{Header, SignedHeader};
+use crate::types::{Epoch, Height, View};
+use crate::vote::Bundle;
+use crate::votes::Vote;
+
+/// What a replica has and lacks (R8).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// The sender's epoch.
+    pub epoch: Epoch,
+    /// The sender's view.
+    pub view: View,
+    /// View of its last final block.
+    pub final_view: View,
+    /// Height of its last committed block: bodies are held and applied up to here.
+    pub committed_height: Height,
+    /// Views above the last final one whose Nullification it lacks.
+    pub nullifications: Vec<View>,
+    /// Blocks above the last final view whose Notarization it lacks.
+    pub notarizations: Vec<(View, Digest)>,
+    /// Headers it lacks, by block hash.
+    pub headers: Vec<Digest>,
+    /// Bodies it lacks, by block hash.
+    pub bodies: Vec<Digest>,
+}
+
+/// Votes, headers and bodies that a Status asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// Votes of the certificates named, and Finalize votes.
+    pub votes: Vec<Vote>,
+    /// Headers named, and headers of the blocks named.
+    pub headers: Vec<SignedHeader>,
+    /// Encoded bodies named.
+    pub bodies: Vec<Bytes>,
+}
+
+/// Final blocks in order, and one proof that makes the last of them final.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FinalChain {
+    /// Headers and encoded bodies of consecutive blocks.
+    pub blocks: Vec<(SignedHeader, Bytes)>,
+    /// Headers from the child of the last block to the block whose votes finalized it; empty when direct.
+    pub descendants: Vec<Header>,
+    /// Votes for the last header of all.
+    pub certificate: FinalityCertificate,
+}
+
+/// A message between two validators.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// The leader's block, with its body unless that travels apart.
+    Proposal(SignedHeader, Option<Bytes>),
+    /// One bundle of the sender.
+    Vote(Bundle),
+    /// What the sender has and lacks.
+    Status(Status),
+    /// What a Status asked for.
+    Answer(Answer),
+    /// Final blocks for one that is behind.
+    FinalChain(FinalChain),
+    /// The sender has work for this view: wake up.
+    Hint(View),
+    /// Proposals for a coming leader.
+    Forward(Vec<Proposal>),
+}
+
+impl Message {
+    /// A short name for metrics.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Proposal(..) => "proposal",
+            Self::Vote(_) => "vote",
+            Self::Status(_) => "status",
+            Self::Answer(_) => "answer",
+            Self::FinalChain(_) => "final_chain",
+            Self::Hint(_) => "hint",
+            Self::Forward(_) => "forward",
+        }
+    }
+}
+
+impl Encode for Status {
+    fn encode(&self, out: &mut Writer) {
+        out.u64(self.epoch.get());
+        out.u64(self.view.get());
+        out.u64(self.final_view.get());
+        out.u64(self.committed_height.get());
+        out.count(self.nullifications.len());
+        for view in &self.nullifications {
+            out.u64(view.get());
+        }
+        out.count(self.notarizations.len());
+        for (view, hash) in &self.notarizations {
+            out.u64(view.get());
+            out.digest(hash);
+        }
+        for list in [&self.headers, &self.bodies] {
+            out.count(list.len());
+            for hash in list {
+                out.digest(hash);
+            }
+        }
+    }
+}
+
+impl Decode for Status {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            epoch: input.epoch()?,
+            view: input.view()?,
+            final_view: input.view()?,
+            committed_height: input.height()?,
+            nullifications: input.list(MAX_STATUS_ITEMS, "nullifications", Reader::view)?,
+            notarizations: input
+                .list(MAX_STATUS_ITEMS, "notarizations", |r| Ok((r.view()?, r.digest("block hash")?)))?,
+            headers: input.list(MAX_STATUS_ITEMS, "headers", |r| r.digest("block hash"))?,
+            bodies: input.list(MAX_STATUS_ITEMS, "bodies", |r| r.digest("block hash"))?,
+        })
+    }
+}
+
+fn body_bytes(input: &mut Reader<'_>) -> Result<Bytes, DecodeError> {
+    Ok(Bytes::copy_from_slice(input.bytes(MAX_BLOCK_BYTES as usize, "body")?))
+}
+
+impl Encode for Answer {
+    fn encode(&self, out: &mut Writer) {
+        out.count(self.votes.len());
+        self.votes.iter().for_each(|vote| vote.encode(out));
+        out.count(self.headers.len());
+        self.headers.iter().for_each(|header| header.encode(out));
+        out.count(self.bodies.len());
+        self.bodies.iter().for_each(|body| out.bytes(body));
+    }
+}
+
+impl Decode for Answer {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            votes: input.list(MAX_ANSWER_ITEMS, "votes", Vote::decode)?,
+            headers: input.list(MAX_ANSWER_ITEMS, "headers", SignedHeader::decode)?,
+            bodies: input.list(MAX_ANSWER_ITEMS, "bodies", body_bytes)?,
+        })
+    }
+}
+
+impl Encode for FinalChain {
+    fn encode(&self, out: &mut Writer) {
+        out.count(self.blocks.len());
+        for (header, body) in &self.blocks {
+            header.encode(out);
+            out.bytes(body);
+        }
+        out.count(self.descendants.len());
+        self.descendants.iter().for_each(|header| header.encode(out));
+        self.certificate.encode(out);
+    }
+}
+
+impl Decode for FinalChain {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self {
+            blocks: input.list(MAX_CHAIN_BLOCKS, "blocks", |r| Ok((SignedHeader::decode(r)?, body_bytes(r)?)))?,
+            descendants: input.list(MAX_PATH_HEADERS, "descendants", Header::decode)?,
+            certificate: FinalityCertificate::decode(input)?,
+        })
+    }
+}
+
+impl Encode for Message {
+    fn encode(&self, out: &mut Writer) {
+        match self {
+            Self::Proposal(header, body) => {
+                out.u8(1);
+                header.encode(out);
+                out.bool(body.is_some());
+                if let Some(body) = body {
+                    out.bytes(body);
+                }
+            }
+            Self::Vote(bundle) => {
+                out.u8(2);
+                bundle.encode(out);
+            }
+            Self::Status(status) => {
+                out.u8(3);
+                status.encode(out);
+            }
+            Self::Answer(answer) => {
+                out.u8(4);
+                answer.encode(out);
+            }
+            Self::FinalChain(chain) => {
+                out.u8(5);
+                chain.encode(out);
+            }
+            Self::Hint(view) => {
+                out.u8(6);
+                out.u64(view.get());
+            }
+            Self::Forward(proposals) => {
+                out.u8(7);
+                out.count(proposals.len());
+                proposals.iter().for_each(|proposal| proposal.encode(out));
+            }
+        }
+    }
+}
+
+impl Decode for Message {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(match input.u8("message tag")? {
+            1 => {
+                let header = SignedHeader::decode(input)?;
+                let body = if input.bool("has body")? { Some(body_bytes(input)?) } else { None };
+                Self::Proposal(header, body)
+            }
+            2 => Self::Vote(Bundle::decode(input)?),
+            3 => Self::Status(Status::decode(input)?),
+            4 => Self::Answer(Answer::decode(input)?),
+            5 => Self::FinalChain(FinalChain::decode(input)?),
+            6 => Self::Hint(input.view()?),
+            7 => Self::Forward(input.list(MAX_BATCH_SIZE as usize, "proposals", Proposal::decode)?),
+            _ => return Err(DecodeError::Invalid("message tag")),
+        })
+    }
+}

@@ -1,0 +1,180 @@
+//! What messages change: votes, headers, bodies, chains of final blocks.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crypto::Digest;
+
+use super::{Effect, Replica, Tip, TipProof};
+use crate::body::Body;
+use crate::bounds::MAX_BLOCKS_PER_SIGNER;
+use crate::header::SignedHeader;
+use crate::types::{Timestamp, ValidatorIndex, View};
+use crate::verify::{Content, ProvenChain};
+use crate::votes::{Vote, VoteTable};
+
+impl Replica {
+    pub(super) fn take_message(
+        &mut self,
+        now: Timestamp,
+        from: ValidatorIndex,
+        content: Content,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.silent.remove(&from); // R4: any message clears "known to be down"
+        match content {
+            Content::Proposal(header, body) => {
+                self.pulls.heard(from, header.header().view);
+                self.take_header(now, &header, effects);
+                if let Some(body) = body {
+                    self.take_body(&body, effects);
+                }
+            }
+            Content::Vote(bundle) => self.take_vote(from, &Vote::Bundle(bundle), effects),
+            Content::Status(status) => self.answer(now, from, &status, effects),
+            Content::Answer { votes, headers, bodies } => {
+                self.take_answered_votes(&votes, effects);
+                for header in &headers {
+                    self.take_header(now, header, effects);
+                }
+                for body in &bodies {
+                    self.take_body(body, effects);
+                }
+                self.pulls.answered(from);
+            }
+            Content::FinalChain(chain) => {
+                self.take_chain(now, &chain, effects);
+                self.pulls.answered(from);
+            }
+            Content::Hint(view) => {
+                self.pulls.heard(from, view);
+                self.pace.hinted_view = self.pace.hinted_view.max(view);
+            }
+            Content::Forward(_) => effects.push(Effect::Dropped("forward_in_core")),
+        }
+    }
+
+    fn take_vote(&mut self, from: ValidatorIndex, vote: &Vote, effects: &mut Vec<Effect>) {
+        let highest = vote.highest_view();
+        self.pulls.heard(from, highest);
+        if !self.in_window(highest) {
+            effects.push(Effect::Dropped(if self.is_stale(highest) { "vote_stale" } else { "vote_far" }));
+            return;
+        }
+        if !self.ingest_vote(vote, MAX_BLOCKS_PER_SIGNER, effects) {
+            effects.push(Effect::Dropped("vote_known"));
+        }
+    }
+
+    /// Votes of an answer. Those that by themselves complete a certificate are accepted for any view and hash (section 8).
+    fn take_answered_votes(&mut self, votes: &[Vote], effects: &mut Vec<Effect>) {
+        let mut tables: BTreeMap<View, VoteTable> = BTreeMap::new();
+        for vote in votes {
+            for statement in vote.statements() {
+                let view = statement.view();
+                if view > self.last_final.view {
+                    let table = tables.entry(view).or_insert_with(|| VoteTable::new(view));
+                    table.insert_bounded(vote, usize::MAX);
+                }
+            }
+        }
+        let quorum = self.config.quorum;
+        let complete = |table: &VoteTable| {
+            table.is_nullified(&quorum)
+                || table.hashes().iter().any(|hash| {
+                    table.is_notarized(hash, &quorum)
+                        || table.is_fast_final(hash, &quorum)
+                        || table.is_final(hash, &quorum, 0)
+                })
+        };
+        let exempt: Vec<View> = tables.values().filter(|table| complete(table)).map(VoteTable::view).collect();
+        for vote in votes {
+            let free = vote.statements().iter().any(|statement| exempt.contains(&statement.view()));
+            if free {
+                self.ingest_vote(vote, usize::MAX, effects);
+            } else if self.in_window(vote.highest_view()) {
+                self.ingest_vote(vote, MAX_BLOCKS_PER_SIGNER, effects);
+            }
+        }
+    }
+
+    /// A header, which is also its leader's Notarize.
+    pub(super) fn take_header(&mut self, now: Timestamp, header: &Arc<SignedHeader>, effects: &mut Vec<Effect>) {
+        let (view, hash) = (header.header().view, header.hash());
+        if self.is_stale(view) || self.tree.contains(&hash) {
+            return;
+        }
+        let wanted = self.is_wanted(&hash);
+        if !wanted && !self.in_window(view) {
+            effects.push(Effect::Dropped("header_far"));
+            return;
+        }
+        self.ingest_vote(&Vote::Header(Arc::clone(header)), MAX_BLOCKS_PER_SIGNER, effects);
+        let state = self.state(view);
+        if state.headers.len() >= MAX_BLOCKS_PER_SIGNER && !wanted {
+            effects.push(Effect::Dropped("header_third"));
+            return;
+        }
+        state.headers.push(hash);
+        // Section 6: dated further behind the clock at first arrival than drift + view timer: not notarized.
+        let patience = self.config.limits.clock_drift_ms_max * 1_000 + self.pace.timer_us;
+        let late = now.since_us(header.header().time) > patience;
+        self.tree.insert(Arc::clone(header), now, late);
+        let empty = Body::empty(&self.chain_id);
+        if header.header().payload_root == empty.root() {
+            self.tree.attach(&Arc::new(empty));
+        }
+    }
+
+    /// Whether a block is asked for: a certificate, a held header or enough votes name it.
+    fn is_wanted(&self, hash: &Digest) -> bool {
+        let f = self.config.quorum.f();
+        self.tree.iter().any(|(_, block)| block.header.header().parent_hash == *hash)
+            || self
+                .views
+                .values()
+                .any(|state| state.notarized.contains(hash) || state.votes.notarizers(hash).count() > f as usize)
+    }
+
+    pub(super) fn take_body(&mut self, body: &Arc<Body>, effects: &mut Vec<Effect>) {
+        if !self.tree.attach(body) {
+            effects.push(Effect::Dropped("body_unnamed"));
+        }
+    }
+
+    /// Final blocks in order, proven: adopted from the last committed one on.
+    fn take_chain(&mut self, now: Timestamp, chain: &ProvenChain, effects: &mut Vec<Effect>) {
+        let above = self.last_committed.height;
+        let mut fresh = chain.blocks.iter().skip_while(|(header, _)| header.header().height <= above).peekable();
+        let Some((first, _)) = fresh.peek() else {
+            effects.push(Effect::Dropped("chain_known"));
+            return;
+        };
+        if first.header().parent_hash != self.last_committed.hash {
+            // Not consecutive with mine, or a contradiction of final blocks, which more than f Byzantine validators alone can make.
+            effects.push(Effect::Dropped("chain_elsewhere"));
+            return;
+        }
+        let mut tip = self.last_committed;
+        for (header, body) in fresh {
+            if !self.tree.contains(&header.hash()) {
+                self.tree.insert(Arc::clone(header), now, true);
+            }
+            self.tree.attach(body);
+            tip = Tip::of(header);
+        }
+        if self.last_final.view <= tip.view && self.tree.chain(&tip.hash, &self.last_final).is_none() {
+            effects.push(Effect::Dropped("chain_contradicts"));
+            return;
+        }
+        let finalized_by = chain.descendants.last().map_or(tip.height, |header| header.height);
+        if tip.view > self.last_final.view {
+            let proof = TipProof {
+                descendants: chain.descendants.clone(),
+                certificate: chain.certificate.clone(),
+                finalized_by,
+            };
+            self.advance_final(tip, proof);
+        }
+    }
+}

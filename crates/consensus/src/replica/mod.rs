@@ -1,0 +1,326 @@
+//! One replica of the protocol: its state, and the loop that evaluates every rule on every input (PROTOCOL section 8).
+//!
+//! - [`rules`]: R1–R7, each in one function.
+//! - [`intake`]: what messages change.
+//! - [`pull`]: R8, what is missing and who is asked.
+//! - [`pace`]: timers, hints and the heartbeat.
+//! - [`durable`]: D1–D4, what is written before what is said.
+//! - [`tree`]: blocks above the last committed one.
+
+mod durable;
+mod intake;
+mod io;
+mod pace;
+mod pull;
+mod rules;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crypto::Digest;
+
+pub use io::{
+    Advice, CommittedBlock, Effect, EnterReason, Input, InvalidBody, Payloads, Recipient, Settings, SignRequest, Ticket,
+};
+pub use tree::Tip;
+
+use crate::certificate::FinalityCertificate;
+use crate::config::{EpochConfig, SharedConfig};
+use crate::header::{Header, SignedHeader};
+use crate::records::{VoteKey, Write};
+use crate::types::{Height, Timestamp, ValidatorIndex, View};
+use crate::vote::{BundleBody, Statement};
+use crate::votes::{Vote, VoteTable};
+
+/// What I know and have said about one view above the last final one.
+#[derive(Clone, Debug)]
+struct ViewState {
+    votes: VoteTable,
+    /// Headers of the leader that are held; more than two only if a certificate names them.
+    headers: Vec<Digest>,
+    lock: Option<Digest>,
+    nulled: bool,
+    finalized: bool,
+    /// Certificates that hold, so that each is noticed once.
+    notarized: BTreeSet<Digest>,
+    nullified: bool,
+    /// When the Notarization of my lock was first held: the hedge runs from here.
+    hedge_since: Option<Timestamp>,
+}
+
+impl ViewState {
+    fn new(view: View) -> Self {
+        Self {
+            votes: VoteTable::new(view),
+            headers: Vec::new(),
+            lock: None,
+            nulled: false,
+            finalized: false,
+            notarized: BTreeSet::new(),
+            nullified: false,
+            hedge_since: None,
+        }
+    }
+}
+
+/// The proof that made the last final block final.
+#[derive(Clone, Debug)]
+struct TipProof {
+    descendants: Vec<Header>,
+    certificate: FinalityCertificate,
+    /// Height of the block that the votes name.
+    finalized_by: Height,
+}
+
+/// One replica. Deterministic: the same inputs at the same times give the same effects.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    config: SharedConfig,
+    chain_id: Digest,
+    /// My index; an observer has none and never votes.
+    me: Option<ValidatorIndex>,
+    settings: Settings,
+    advice: Advice,
+
+    view: View,
+    views: BTreeMap<View, ViewState>,
+    tree: tree::Tree,
+    /// Highest block with a finality proof and header path.
+    last_final: Tip,
+    /// Proof of `last_final`; none at genesis, or when `last_final` is committed and its proof is in the store.
+    tip_proof: Option<TipProof>,
+    /// Highest block whose body is applied.
+    last_committed: Tip,
+
+    pace: pace::Pace,
+    pulls: pull::Pulls,
+    /// A validator maps to the last view in which it helped finality (section 3, "Reachable thresholds").
+    helpers: BTreeMap<ValidatorIndex, View>,
+    /// q_v stays at q_min below this view.
+    cautious_until: View,
+    /// Validators whose last led view was nullified and that have been silent since.
+    silent: BTreeSet<ValidatorIndex>,
+    accused: BTreeSet<(View, ValidatorIndex)>,
+
+    /// Statements decided on in this step, to be signed as one bundle.
+    outbox: Vec<Statement>,
+    signing: BTreeMap<Ticket, SignRequest>,
+    /// What happens once a write is durable (D1: the core withholds the effect).
+    withheld: BTreeMap<Ticket, Vec<durable::Withheld>>,
+    /// Writes that the next flush takes along.
+    unwritten: Vec<Write>,
+    unwritten_votes: BTreeMap<(View, VoteKey), Vote>,
+    stored_votes: BTreeSet<(View, VoteKey)>,
+    next_ticket: u64,
+}
+
+impl Replica {
+    /// A replica at genesis. `created` is the genesis time.
+    pub fn new(
+        config: SharedConfig,
+        chain_id: Digest,
+        created: Timestamp,
+        me: Option<ValidatorIndex>,
+        settings: Settings,
+    ) -> Self {
+        let genesis = Tip { view: View::ZERO, height: Height::ZERO, hash: chain_id, time: created };
+        let advice = Advice { threshold: config.quorum.q_min(), hedge_us: settings.hedge_us };
+        Self {
+            me,
+            advice,
+            view: View::new(1),
+            views: BTreeMap::new(),
+            tree: tree::Tree::default(),
+            last_final: genesis,
+            tip_proof: None,
+            last_committed: genesis,
+            pace: pace::Pace::new(&settings),
+            pulls: pull::Pulls::default(),
+            helpers: BTreeMap::new(),
+            cautious_until: View::ZERO,
+            silent: BTreeSet::new(),
+            accused: BTreeSet::new(),
+            outbox: Vec::new(),
+            signing: BTreeMap::new(),
+            withheld: BTreeMap::new(),
+            unwritten: Vec::new(),
+            unwritten_votes: BTreeMap::new(),
+            stored_votes: BTreeSet::new(),
+            next_ticket: 0,
+            settings,
+            config,
+            chain_id,
+        }
+    }
+
+    /// Begins: enters the first view at `now`. Call once, after [`Replica::restore`] if there is anything to restore.
+    pub fn start(&mut self, now: Timestamp, payloads: &mut dyn Payloads, effects: &mut Vec<Effect>) {
+        self.pace.enter(now);
+        self.look_for_work(now, payloads);
+        self.advance(now, payloads, effects);
+    }
+
+    /// Takes one input.
+    pub fn handle(&mut self, now: Timestamp, input: Input, payloads: &mut dyn Payloads, effects: &mut Vec<Effect>) {
+        match input {
+            Input::Message { from, content } => {
+                self.take_message(now, from, content.into_inner(), effects);
+                self.advance(now, payloads, effects);
+                self.pull_if_behind(now, from, effects);
+                return;
+            }
+            Input::Signed { ticket, signature } => self.take_signature(now, ticket, signature, effects),
+            Input::Persisted { ticket } => self.take_persisted(ticket, effects),
+            Input::Work => self.pace.work = true,
+            Input::Advice(advice) => self.advice = advice,
+            Input::LinkUp(peer) => self.greet(peer, effects),
+            Input::Tick => {}
+        }
+        self.advance(now, payloads, effects);
+    }
+
+    /// Evaluates every rule until nothing changes, then signs what was decided.
+    fn advance(&mut self, now: Timestamp, payloads: &mut dyn Payloads, effects: &mut Vec<Effect>) {
+        loop {
+            let mut changed = self.note_certificates(effects);
+            changed |= self.commit(payloads, effects); // R7
+            changed |= self.enter(now, payloads, effects); // R1
+            changed |= self.notarize(now, payloads); // R3
+            changed |= self.release(); // R5
+            changed |= self.nullify(now); // R4
+            changed |= self.finalize(now); // R6
+            changed |= self.propose(now, payloads, effects); // R2
+            if !changed {
+                break;
+            }
+        }
+        self.update_pace(now, effects);
+        self.sign_outbox(effects);
+        self.pull_on_time(now, effects);
+    }
+
+    /// My index; an observer has none.
+    pub const fn me(&self) -> Option<ValidatorIndex> {
+        self.me
+    }
+
+    /// The configuration of the epoch.
+    pub fn config(&self) -> &EpochConfig {
+        &self.config
+    }
+
+    /// The chain id.
+    pub const fn chain_id(&self) -> Digest {
+        self.chain_id
+    }
+
+    /// The current view.
+    pub const fn view(&self) -> View {
+        self.view
+    }
+
+    /// The highest block with a finality proof.
+    pub const fn last_final(&self) -> Tip {
+        self.last_final
+    }
+
+    /// The highest block whose body is applied.
+    pub const fn last_committed(&self) -> Tip {
+        self.last_committed
+    }
+
+    /// The current view timer, in microseconds.
+    pub const fn view_timer_us(&self) -> u64 {
+        self.pace.timer_us
+    }
+
+    /// Whether the view timer is armed: something is expected to happen.
+    pub const fn is_armed(&self) -> bool {
+        self.pace.armed_at.is_some()
+    }
+
+    /// When the current view was entered.
+    pub const fn entered_at(&self) -> Timestamp {
+        self.pace.entered_at
+    }
+
+    /// Whether a vote or header of this view can still matter; others need not even be verified.
+    pub fn is_stale(&self, view: View) -> bool {
+        view <= self.last_final.view
+    }
+
+    /// The header of a held block above the last committed one.
+    pub fn held_header(&self, hash: &Digest) -> Option<&Arc<SignedHeader>> {
+        self.tree.get(hash).map(|block| &block.header)
+    }
+
+    /// Whether a held block above the last committed one has this proposal.
+    pub fn is_in_flight(&self, id: &Digest) -> bool {
+        self.tree.iter().any(|(_, block)| block.body.as_ref().is_some_and(|body| body.contains(id)))
+    }
+
+    fn ticket(&mut self) -> Ticket {
+        self.next_ticket += 1;
+        Ticket(self.next_ticket)
+    }
+
+    fn state(&mut self, view: View) -> &mut ViewState {
+        self.views.entry(view).or_insert_with(|| ViewState::new(view))
+    }
+
+    /// Whether unsolicited items of this view are kept.
+    fn in_window(&self, view: View) -> bool {
+        view > self.last_final.view && view.get() <= self.view.get() + crate::bounds::VIEW_WINDOW
+    }
+
+    fn leads(&self, view: View) -> bool {
+        self.me == Some(self.config.leader(view))
+    }
+
+    /// Queues the statements of this step as one bundle for signing. Held-back Finalize votes ride along with a Notarize.
+    fn sign_outbox(&mut self, effects: &mut Vec<Effect>) {
+        let Some(me) = self.me else {
+            self.outbox.clear();
+            return;
+        };
+        let statements = std::mem::take(&mut self.outbox);
+        for part in statements.chunks(crate::bounds::MAX_BUNDLE_STATEMENTS) {
+            let body = BundleBody::new(self.chain_id, self.config.epoch, me, part.to_vec());
+            if let Some(body) = body {
+                self.sign(SignRequest::Votes(body), effects);
+            }
+        }
+    }
+
+    fn sign(&mut self, request: SignRequest, effects: &mut Vec<Effect>) {
+        let ticket = self.ticket();
+        self.signing.insert(ticket, request.clone());
+        effects.push(Effect::Sign { ticket, request });
+    }
+
+    /// Takes a vote into its views, noticing evidence; returns whether it was new.
+    fn ingest_vote(&mut self, vote: &Vote, bound: usize, effects: &mut Vec<Effect>) -> bool {
+        let mut new = false;
+        let views: BTreeSet<View> = vote.statements().iter().map(crate::vote::Statement::view).collect();
+        let base = self.last_final.view;
+        for view in views.into_iter().filter(|view| *view > base) {
+            let signer = vote.signer();
+            let earlier = self.views.get(&view).map(|state| state.votes.votes_of(signer)).unwrap_or_default();
+            let evidence = earlier
+                .iter()
+                .chain(std::iter::once(vote))
+                .find_map(|other| crate::evidence::Evidence::find(other, vote));
+            if let Some(evidence) = evidence
+                && self.accused.len() < crate::bounds::MAX_EVIDENCE
+                && self.accused.insert((evidence.view(), signer))
+            {
+                effects.push(Effect::Evidence(Box::new(evidence)));
+            }
+            new |= self.state(view).votes.insert_bounded(vote, bound);
+        }
+        new
+    }
+}

@@ -1,0 +1,156 @@
+//! When things happen: the view timer, hints, the heartbeat, the hedge (PROTOCOL section 3, "Timers and idleness").
+
+use std::sync::Arc;
+
+use crypto::Digest;
+
+use super::{Effect, Payloads, Recipient, Replica, Settings};
+use crate::body::Body;
+use crate::message::Message;
+use crate::types::{Timestamp, View};
+
+/// The clockwork of the current view.
+#[derive(Clone, Debug)]
+pub(super) struct Pace {
+    pub(super) entered_at: Timestamp,
+    /// When the view timer was armed.
+    pub(super) armed_at: Option<Timestamp>,
+    /// T.
+    pub(super) timer_us: u64,
+    /// The timer of this view has run out.
+    pub(super) expired: bool,
+    /// Proposals wait for a block here.
+    pub(super) work: bool,
+    /// The highest view for which a peer has told of work.
+    pub(super) hinted_view: View,
+    told_leader: bool,
+    told_all: bool,
+    /// The body of the block that is being signed.
+    pub(super) proposal_body: Option<(Digest, Arc<Body>)>,
+}
+
+impl Pace {
+    pub(super) fn new(settings: &Settings) -> Self {
+        Self {
+            entered_at: Timestamp::ZERO,
+            armed_at: None,
+            timer_us: settings.timer_floor_us,
+            expired: false,
+            work: false,
+            hinted_view: View::ZERO,
+            told_leader: false,
+            told_all: false,
+            proposal_body: None,
+        }
+    }
+
+    /// A new view begins.
+    pub(super) fn enter(&mut self, now: Timestamp) {
+        self.entered_at = now;
+        self.armed_at = None;
+        self.expired = false;
+        self.told_leader = false;
+        self.told_all = false;
+    }
+
+    /// T doubles: my own timer ended a view, or nothing became final for K views.
+    pub(super) fn slow_down(&mut self, settings: &Settings) {
+        self.timer_us = self.timer_us.saturating_mul(2).min(settings.timer_ceiling_us);
+    }
+
+    /// T halves on finality.
+    pub(super) fn speed_up(&mut self, settings: &Settings) {
+        self.timer_us = (self.timer_us / 2).max(settings.timer_floor_us);
+    }
+
+    pub(super) fn timer_deadline(&self) -> Option<Timestamp> {
+        self.armed_at.map(|at| at.after_us(self.timer_us))
+    }
+}
+
+impl Replica {
+    /// The hedge of R6, never longer than min(2Δ, T/4).
+    pub(super) fn hedge_us(&self) -> u64 {
+        self.advice.hedge_us.min(2 * self.settings.delta_us).min(self.pace.timer_us / 4)
+    }
+
+    fn heartbeat_at(&self) -> Timestamp {
+        self.pace.entered_at.after_us(self.settings.heartbeat_us)
+    }
+
+    /// Whether a header or a vote of the current view was seen.
+    fn view_is_alive(&self) -> bool {
+        self.views.get(&self.view).is_some_and(|state| !state.headers.is_empty() || !state.votes.is_empty())
+    }
+
+    /// Whether a leader has a reason to propose now, even an empty block: a hint, a vote of the view, the heartbeat.
+    pub(super) fn must_propose(&self, now: Timestamp) -> bool {
+        self.pace.hinted_view >= self.view || self.view_is_alive() || now >= self.heartbeat_at()
+    }
+
+    fn has_trigger(&self, now: Timestamp) -> bool {
+        self.pace.work || self.must_propose(now)
+    }
+
+    /// On entering a view: whether proposals wait that the chain to build on does not hold.
+    pub(super) fn look_for_work(&mut self, now: Timestamp, payloads: &dyn Payloads) {
+        let parent = self.best_parent(self.view).unwrap_or(self.last_final);
+        let ancestors = self.tree.bodies(&parent.hash, &self.last_committed).unwrap_or_default();
+        self.pace.work = payloads.has_work(now, &ancestors);
+    }
+
+    /// Arms the view timer when there is a reason, and tells who must know.
+    pub(super) fn update_pace(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        if let Some(at) = self.pace.timer_deadline() {
+            self.pace.expired |= now >= at;
+        }
+        let header_seen = self.views.get(&self.view).is_some_and(|state| !state.headers.is_empty());
+        if self.pace.armed_at.is_none() && self.has_trigger(now) {
+            self.pace.armed_at = Some(now);
+        }
+        let Some(me) = self.me else { return };
+        let message = Message::Hint(self.view);
+        let signing = self.pace.proposal_body.is_some();
+        if self.pace.work && !self.pace.told_all && !header_seen && !signing {
+            // A replica with pending proposals tells all.
+            self.pace.told_all = true;
+            self.pace.told_leader = true;
+            effects.push(Effect::Send { to: Recipient::All, message });
+        } else if self.pace.armed_at.is_some() && !self.pace.told_leader && !header_seen {
+            // Armed by anything but the header: hint the leader at once.
+            self.pace.told_leader = true;
+            let leader = self.config.leader(self.view);
+            if leader != me {
+                effects.push(Effect::Send { to: Recipient::One(leader), message });
+            }
+        }
+    }
+
+    /// When the replica wants [`super::Input::Tick`] next, if nothing else happens before.
+    pub fn next_deadline(&self) -> Timestamp {
+        let mut next = self.heartbeat_at();
+        if self.pace.armed_at.is_some() {
+            next = Timestamp::new(u64::MAX);
+        }
+        if let Some(at) = self.pace.timer_deadline().filter(|_| !self.pace.expired) {
+            next = next.min(at);
+        }
+        let hedge = self.hedge_us();
+        let drift_us = self.config.limits.clock_drift_ms_max * 1_000;
+        for state in self.views.values() {
+            if let Some(since) = state.hedge_since.filter(|_| !state.finalized && !state.nulled) {
+                next = next.min(since.after_us(hedge));
+            }
+            if state.lock.is_none() && !state.nulled {
+                // A block dated ahead waits until in range.
+                for block in state.headers.iter().filter_map(|hash| self.tree.get(hash)) {
+                    let ready = Timestamp::new(block.header.header().time.get().saturating_sub(drift_us));
+                    if ready > block.seen_at && !block.late {
+                        next = next.min(ready);
+                    }
+                }
+            }
+        }
+        next.min(self.next_pull())
+    }
+}

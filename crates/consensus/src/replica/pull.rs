@@ -1,0 +1,348 @@
+//! R8: what is missing, who is asked, and what others are told that ask.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crypto::Digest;
+
+use super::{Effect, Recipient, Replica};
+use crate::bounds::{MAX_ANSWER_ITEMS, MAX_STATUS_ITEMS};
+use crate::header::SignedHeader;
+use crate::message::{Answer, Message, Status};
+use crate::types::{Timestamp, ValidatorIndex, View};
+use crate::votes::Vote;
+
+/// Status answered per peer at once, before the rate limit holds.
+const ANSWER_BURST: u32 = 16;
+/// Bytes of votes, headers and bodies in one answer, roughly.
+const ANSWER_BYTES: usize = 2 * 1024 * 1024;
+
+/// Who was asked and who was answered, and when.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pulls {
+    /// The highest view that each peer has spoken of.
+    heard: BTreeMap<ValidatorIndex, View>,
+    asked: BTreeMap<ValidatorIndex, Timestamp>,
+    /// Peers to be asked at a time, unless what is missing has come by then.
+    waiting: BTreeMap<ValidatorIndex, Timestamp>,
+    last_to_all: Option<Timestamp>,
+    budget: BTreeMap<ValidatorIndex, (u32, Timestamp)>,
+}
+
+impl Pulls {
+    pub(super) fn heard(&mut self, from: ValidatorIndex, view: View) {
+        let entry = self.heard.entry(from).or_default();
+        *entry = view.max(*entry);
+    }
+
+    /// An answer has come; the peer may be asked for more at once.
+    pub(super) fn answered(&mut self, from: ValidatorIndex) {
+        self.asked.remove(&from);
+    }
+}
+
+impl Replica {
+    /// How long a peer that seems to be ahead by one view is given before it is asked: messages of one view cross each other all the
+    /// time, and what is missing then is already on the way (docs/decisions/0003).
+    fn grace_us(&self) -> u64 {
+        self.settings.delta_us / 2
+    }
+
+    /// R8 "at once": after a message of `from`, asks it for what it shows to be missing.
+    pub(super) fn pull_if_behind(&mut self, now: Timestamp, from: ValidatorIndex, effects: &mut Vec<Effect>) {
+        let heard = self.pulls.heard.get(&from).copied().unwrap_or_default();
+        let gap = heard.get().saturating_sub(self.view.get());
+        if gap > 1 {
+            self.ask(now, from, effects);
+        } else if gap == 1 || self.lacks_something() {
+            let at = now.after_us(self.grace_us());
+            self.pulls.waiting.entry(from).or_insert(at);
+        } else {
+            self.pulls.waiting.remove(&from);
+        }
+    }
+
+    /// A held block lacks its body, or its parent, or the certificate of its parent.
+    fn lacks_something(&self) -> bool {
+        self.tree.iter().any(|(hash, block)| {
+            let header = block.header.header();
+            let unlinked = header.parent_view > self.last_final.view
+                && (!self.tree.contains(&header.parent_hash)
+                    || !self.is_notarized(header.parent_view, &header.parent_hash));
+            block.body.is_none()
+                || unlinked
+                || (*hash == self.last_final.hash && self.last_final != self.last_committed)
+        })
+    }
+
+    fn ask(&mut self, now: Timestamp, peer: ValidatorIndex, effects: &mut Vec<Effect>) {
+        let spacing = self.settings.delta_us / 2;
+        let recently = self.pulls.asked.get(&peer).is_some_and(|at| now < at.after_us(spacing));
+        if recently || Some(peer) == self.me {
+            return;
+        }
+        self.pulls.asked.insert(peer, now);
+        self.pulls.waiting.remove(&peer);
+        effects.push(Effect::Send { to: Recipient::One(peer), message: Message::Status(self.status()) });
+    }
+
+    /// R8 periodic: to all every 4Δ while stuck, with my own votes, header and body; and pulls whose grace is over.
+    pub(super) fn pull_on_time(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let due: Vec<ValidatorIndex> =
+            self.pulls.waiting.iter().filter(|(_, at)| **at <= now).map(|(peer, _)| *peer).collect();
+        for peer in due {
+            self.pulls.waiting.remove(&peer);
+            let ahead = self.pulls.heard.get(&peer).is_some_and(|view| *view > self.view);
+            if ahead || self.lacks_something() {
+                self.ask(now, peer, effects);
+            }
+        }
+        if self.stuck_since().is_some_and(|at| now >= self.next_to_all(at)) {
+            self.pulls.last_to_all = Some(now);
+            effects.push(Effect::Send { to: Recipient::All, message: Message::Status(self.status()) });
+            self.resend_own(Recipient::All, effects);
+        }
+    }
+
+    fn patience_us(&self) -> u64 {
+        4 * self.settings.delta_us
+    }
+
+    /// Since when the periodic Status has a reason: the view timer is armed, or a block I notarized is not final.
+    fn stuck_since(&self) -> Option<Timestamp> {
+        let in_view = self.pace.armed_at.map(|_| self.pace.entered_at);
+        let unfinal = self
+            .views
+            .values()
+            .filter_map(|state| state.lock.and_then(|hash| self.tree.get(&hash)))
+            .map(|block| block.seen_at)
+            .min();
+        match (in_view, unfinal) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    fn next_to_all(&self, stuck_since: Timestamp) -> Timestamp {
+        let first = stuck_since.after_us(self.patience_us());
+        match self.pulls.last_to_all {
+            Some(last) => first.max(last.after_us(self.patience_us())),
+            None => first,
+        }
+    }
+
+    /// When the next pull is due.
+    pub(super) fn next_pull(&self) -> Timestamp {
+        let waiting = self.pulls.waiting.values().min().copied();
+        let to_all = self.stuck_since().map(|at| self.next_to_all(at));
+        let never = Timestamp::new(u64::MAX);
+        waiting.unwrap_or(never).min(to_all.unwrap_or(never))
+    }
+
+    /// A link is up again: tell the peer where I am and what I have said.
+    pub(super) fn greet(&mut self, peer: ValidatorIndex, effects: &mut Vec<Effect>) {
+        self.pulls.asked.remove(&peer);
+        let to = Recipient::One(peer);
+        effects.push(Effect::Send { to, message: Message::Status(self.status()) });
+        self.resend_own(to, effects);
+    }
+
+    /// My own votes, header and body since the last final view, byte for byte as first sent.
+    fn resend_own(&self, to: Recipient, effects: &mut Vec<Effect>) {
+        let Some(me) = self.me else { return };
+        let mut sent = Vec::new();
+        for state in self.views.values() {
+            for vote in state.votes.votes_of(me) {
+                if sent.contains(&vote) {
+                    continue;
+                }
+                let message = match &vote {
+                    Vote::Header(header) => self.proposal_message(header),
+                    Vote::Bundle(bundle) => Message::Vote(bundle.as_ref().clone()),
+                };
+                effects.push(Effect::Send { to, message });
+                sent.push(vote);
+            }
+        }
+    }
+
+    /// What I have and lack.
+    pub(super) fn status(&self) -> Status {
+        let mut status = Status {
+            epoch: self.config.epoch,
+            view: self.view,
+            final_view: self.last_final.view,
+            committed_height: self.last_committed.height,
+            ..Status::default()
+        };
+        let heard = self.pulls.heard.values().max().copied().unwrap_or_default().get();
+        let top = heard.min(self.view.get() + crate::bounds::VIEW_WINDOW).max(self.view.get());
+        for view in self.last_final.view.get() + 1..=top {
+            if status.nullifications.len() >= MAX_STATUS_ITEMS {
+                break;
+            }
+            if self.views.get(&View::new(view)).is_none_or(|state| !state.nullified) {
+                status.nullifications.push(View::new(view));
+            }
+        }
+        let mut headers = BTreeSet::new();
+        for (view, state) in &self.views {
+            let named: BTreeSet<Digest> =
+                state.votes.hashes().into_iter().chain(state.headers.iter().copied()).collect();
+            for hash in named {
+                if !state.notarized.contains(&hash) && status.notarizations.len() < MAX_STATUS_ITEMS {
+                    status.notarizations.push((*view, hash));
+                }
+                if !self.tree.contains(&hash) {
+                    headers.insert(hash);
+                }
+            }
+        }
+        for (hash, block) in self.tree.iter() {
+            let header = block.header.header();
+            if header.parent_view > self.last_final.view && !self.tree.contains(&header.parent_hash) {
+                headers.insert(header.parent_hash);
+                if !self.is_notarized(header.parent_view, &header.parent_hash)
+                    && status.notarizations.len() < MAX_STATUS_ITEMS
+                    && !status.notarizations.contains(&(header.parent_view, header.parent_hash))
+                {
+                    status.notarizations.push((header.parent_view, header.parent_hash));
+                }
+            }
+            if block.body.is_none() && status.bodies.len() < MAX_STATUS_ITEMS {
+                status.bodies.push(*hash);
+            }
+        }
+        status.headers = headers.into_iter().take(MAX_STATUS_ITEMS).collect();
+        status
+    }
+
+    fn may_answer(&mut self, now: Timestamp, from: ValidatorIndex) -> bool {
+        let refill_us = (self.settings.delta_us / 4).max(1);
+        let (tokens, at) = self.pulls.budget.get(&from).copied().unwrap_or((ANSWER_BURST, now));
+        let earned = now.since_us(at) / refill_us;
+        let tokens = u32::try_from(earned).unwrap_or(ANSWER_BURST).saturating_add(tokens).min(ANSWER_BURST);
+        let at = if earned > 0 { now } else { at };
+        self.pulls.budget.insert(from, (tokens.saturating_sub(1), at));
+        tokens > 0
+    }
+
+    /// Answers a Status: final blocks if the peer is behind, and one minimal certificate of each kind and hash named.
+    pub(super) fn answer(&mut self, now: Timestamp, from: ValidatorIndex, status: &Status, effects: &mut Vec<Effect>) {
+        self.pulls.heard(from, status.view);
+        if !self.may_answer(now, from) {
+            effects.push(Effect::Dropped("status_rate"));
+            return;
+        }
+        if status.committed_height < self.last_committed.height {
+            effects.push(Effect::ServeChain { to: from, above: status.committed_height });
+        }
+        let quorum = self.config.quorum;
+        let mut parts = Parts::default();
+        if status.final_view < self.last_final.view && self.last_final != self.last_committed {
+            // Final here, but not committed yet: the proof and the header path are still in memory.
+            if let Some(proof) = &self.tip_proof {
+                parts.votes(proof.certificate.votes.clone());
+            }
+            for block in self.tree.chain(&self.last_final.hash, &self.last_committed).into_iter().flatten() {
+                parts.header(&block.header);
+            }
+        }
+        for view in &status.nullifications {
+            if let Some(state) = self.views.get(view) {
+                parts.votes(state.votes.nullification_votes(&quorum).unwrap_or_default());
+            }
+        }
+        for (view, hash) in &status.notarizations {
+            if let Some(state) = self.views.get(view) {
+                parts.votes(state.votes.notarization_votes(hash, &quorum).unwrap_or_default());
+                if let Some(block) = self.tree.get(hash) {
+                    parts.header(&block.header);
+                }
+            }
+        }
+        // Blocks notarized here that the peer may not even have heard of, and every Finalize above its last final view.
+        for (view, state) in self.views.range(status.final_view.next()..) {
+            parts.votes(state.votes.all_finalize_votes());
+            if *view >= status.view || status.nullifications.contains(view) {
+                for hash in &state.notarized {
+                    if !status.notarizations.contains(&(*view, *hash)) && *view >= status.view {
+                        parts.votes(state.votes.notarization_votes(hash, &quorum).unwrap_or_default());
+                    }
+                    if let Some(block) = self.tree.get(hash) {
+                        parts.header(&block.header);
+                    }
+                }
+                if *view > status.view {
+                    parts.votes(state.votes.nullification_votes(&quorum).unwrap_or_default());
+                }
+            }
+        }
+        for hash in &status.headers {
+            if let Some(block) = self.tree.get(hash) {
+                parts.header(&block.header);
+            }
+        }
+        for hash in &status.bodies {
+            if let Some(body) = self.tree.get(hash).and_then(|block| block.body.as_ref()) {
+                parts.body(body.encoded());
+            }
+        }
+        for hash in &status.headers {
+            if let Some(body) = self.tree.get(hash).and_then(|block| block.body.as_ref()) {
+                parts.body(body.encoded());
+            }
+        }
+        if let Some(answer) = parts.finish() {
+            effects.push(Effect::Send { to: Recipient::One(from), message: Message::Answer(answer) });
+        }
+    }
+}
+
+/// An answer in the making, bounded.
+#[derive(Default)]
+struct Parts {
+    answer: Answer,
+    bytes: usize,
+}
+
+impl Parts {
+    fn votes(&mut self, votes: Vec<Vote>) {
+        if self.bytes > ANSWER_BYTES || self.answer.votes.len() + votes.len() > MAX_ANSWER_ITEMS {
+            return;
+        }
+        for vote in votes {
+            if !self.answer.votes.contains(&vote) {
+                self.bytes += vote_len(&vote);
+                self.answer.votes.push(vote);
+            }
+        }
+    }
+
+    fn header(&mut self, header: &SignedHeader) {
+        let known = self.answer.headers.iter().any(|held| held.hash() == header.hash());
+        if !known && self.bytes <= ANSWER_BYTES && self.answer.headers.len() < MAX_ANSWER_ITEMS {
+            self.bytes += header.signature().len() + 256;
+            self.answer.headers.push(header.clone());
+        }
+    }
+
+    fn body(&mut self, body: &bytes::Bytes) {
+        // The first body always fits; the frame limit is above one block.
+        let fits = self.answer.bodies.is_empty() || self.bytes + body.len() <= ANSWER_BYTES;
+        if fits && !self.answer.bodies.contains(body) && self.answer.bodies.len() < MAX_ANSWER_ITEMS {
+            self.bytes += body.len();
+            self.answer.bodies.push(body.clone());
+        }
+    }
+
+    fn finish(self) -> Option<Answer> {
+        (self.answer != Answer::default()).then_some(self.answer)
+    }
+}
+
+fn vote_len(vote: &Vote) -> usize {
+    match vote {
+        Vote::Header(header) => header.signature().len() + 256,
+        Vote::Bundle(bundle) => bundle.signature().len() + 128,
+    }
+}

@@ -1,0 +1,477 @@
+//! The rules R1 to R7 (PROTOCOL section 3), each in one function that returns whether it changed anything.
+
+use std::sync::Arc;
+
+use crypto::Digest;
+
+use super::{
+    CommittedBlock, Effect, EnterReason, Payloads, Replica, SignRequest, Tip, TipProof, ViewState, durable::Withheld,
+};
+use crate::body::Body;
+use crate::certificate::{FinalityCertificate, FinalityPath};
+use crate::header::Header;
+use crate::records::{FinalRecord, ProofPlace, Write};
+use crate::types::{Timestamp, View};
+use crate::vote::Statement;
+
+/// Blocks advance chain time by at least this, in microseconds (section 6).
+const MIN_BLOCK_STEP_US: u64 = 1_000;
+
+impl Replica {
+    /// Notices certificates that newly hold, and keeps their votes for the next flush (D3).
+    pub(super) fn note_certificates(&mut self, effects: &mut Vec<Effect>) -> bool {
+        let quorum = self.config.quorum;
+        let mut found = Vec::new();
+        let mut nullified = Vec::new();
+        for (view, state) in &mut self.views {
+            if !state.nullified && state.votes.is_nullified(&quorum) {
+                state.nullified = true;
+                nullified.push(*view);
+                found.extend(state.votes.nullification_votes(&quorum));
+            }
+            let fresh: Vec<Digest> = state
+                .votes
+                .hashes()
+                .into_iter()
+                .filter(|hash| !state.notarized.contains(hash) && state.votes.is_notarized(hash, &quorum))
+                .collect();
+            for hash in fresh {
+                state.notarized.insert(hash);
+                found.extend(state.votes.notarization_votes(&hash, &quorum));
+            }
+        }
+        for view in nullified {
+            self.note_silence(view);
+        }
+        let changed = !found.is_empty();
+        for vote in found.into_iter().flatten() {
+            self.write_vote(vote);
+        }
+        let _ = effects;
+        changed
+    }
+
+    /// R4: a leader whose last led view was nullified is known to be down until anything from it arrives.
+    fn note_silence(&mut self, view: View) {
+        let leader = self.config.leader(view);
+        let turns = self.config.n() as u64;
+        if self.me != Some(leader) && view.get() + turns >= self.view.get() {
+            self.silent.insert(leader);
+        }
+    }
+
+    pub(super) fn is_notarized(&self, view: View, hash: &Digest) -> bool {
+        self.views.get(&view).is_some_and(|state| state.notarized.contains(hash))
+    }
+
+    fn is_nullified(&self, view: View) -> bool {
+        self.views.get(&view).is_some_and(|state| state.nullified)
+    }
+
+    /// Justified(h), section 2. Follows the parents down; whatever is found is remembered.
+    pub(super) fn justify(&mut self, hash: &Digest) -> bool {
+        let mut path = Vec::new();
+        let mut at = *hash;
+        let sound = loop {
+            let Some(block) = self.tree.get(&at) else { break false };
+            if block.justified {
+                break true;
+            }
+            let header = block.header.header();
+            let (parent_view, parent_hash) = (header.parent_view, header.parent_hash);
+            let skipped_all = (parent_view.get() + 1..header.view.get()).all(|view| self.is_nullified(View::new(view)));
+            if !skipped_all {
+                break false;
+            }
+            let base = self.last_final;
+            if parent_hash == base.hash && parent_view == base.view {
+                if header.height == base.height.next() && header.time > base.time {
+                    path.push(at);
+                    break true;
+                }
+                break false;
+            }
+            if parent_view <= base.view {
+                break false; // reaches below the last final block without meeting it
+            }
+            let linked = self.tree.get(&parent_hash).is_some_and(|parent| {
+                let p = parent.header.header();
+                p.view == parent_view && header.height == p.height.next() && header.time > p.time
+            });
+            if !linked || !self.is_notarized(parent_view, &parent_hash) {
+                break false;
+            }
+            path.push(at);
+            at = parent_hash;
+        };
+        if sound {
+            for hash in path {
+                if let Some(block) = self.tree.get_mut(&hash) {
+                    block.justified = true;
+                }
+            }
+        }
+        sound
+    }
+
+    /// R1 enter.
+    pub(super) fn enter(&mut self, now: Timestamp, payloads: &dyn Payloads, effects: &mut Vec<Effect>) -> bool {
+        let mut target = None;
+        if self.last_final.view >= self.view {
+            target = Some((self.last_final.view, EnterReason::Finality));
+        }
+        let open: Vec<(View, bool, Vec<Digest>)> = self
+            .views
+            .range(self.view..)
+            .filter(|(_, state)| state.nullified || !state.notarized.is_empty())
+            .map(|(view, state)| (*view, state.nullified, state.notarized.iter().copied().collect()))
+            .collect();
+        for (view, nullified, notarized) in open.into_iter().rev() {
+            if target.is_some_and(|(best, _)| best >= view) {
+                break;
+            }
+            let by_block = notarized
+                .iter()
+                .find(|hash| self.justify(hash) && self.tree.bodies(hash, &self.last_committed).is_some());
+            if let Some(hash) = by_block.copied() {
+                self.write_chain(&hash); // D2: before any vote in the view entered
+                target = Some((view, EnterReason::Notarization));
+            } else if nullified {
+                target = Some((view, EnterReason::Nullification));
+            }
+        }
+        let Some((ended, reason)) = target else { return false };
+        self.view = ended.next();
+        let lag = self.view.get().saturating_sub(self.last_final.view.get());
+        self.pace.enter(now);
+        self.look_for_work(now, payloads);
+        if lag > 0 && lag.is_multiple_of(self.config.limits.finality_lag_views + 1) {
+            self.pace.slow_down(&self.settings);
+        }
+        effects.push(Effect::Entered { view: self.view, reason });
+        true
+    }
+
+    /// R2 propose.
+    pub(super) fn propose(&mut self, now: Timestamp, payloads: &mut dyn Payloads, effects: &mut Vec<Effect>) -> bool {
+        let view = self.view;
+        let free = self.views.get(&view).is_none_or(|state| state.lock.is_none() && !state.nulled);
+        let forced = self.must_propose(now);
+        if !free || !self.leads(view) || !(forced || self.pace.work) || view <= self.last_final.view {
+            return false;
+        }
+        let Some(parent) = self.best_parent(view) else { return false };
+        let Some(ancestors) = self.tree.bodies(&parent.hash, &self.last_committed) else { return false };
+        let time = now.max(parent.time.after_us(MIN_BLOCK_STEP_US));
+        let items = payloads.build(time, &ancestors);
+        if items.is_empty() && !forced {
+            self.pace.work = false; // what waited is in the chain already, or expired
+            return false;
+        }
+        let body = Arc::new(Body::from_proposals(&self.chain_id, items));
+        let header = Header {
+            chain_id: self.chain_id,
+            epoch: self.config.epoch,
+            view,
+            leader: self.config.leader(view),
+            parent_view: parent.view,
+            parent_hash: parent.hash,
+            height: parent.height.next(),
+            payload_root: body.root(),
+            payload_len: u32::try_from(body.encoded().len()).unwrap_or(u32::MAX),
+            threshold: self.choose_threshold(view),
+            time,
+            closing: None,
+        };
+        let hash = header.hash(self.config.hash_algorithm());
+        self.state(view).lock = Some(hash);
+        self.write_chain(&parent.hash); // D2
+        self.pace.proposal_body = Some((hash, body));
+        self.sign(SignRequest::Header(Box::new(header)), effects);
+        true
+    }
+
+    /// The highest justified Notarization whose bodies are held, with Nullifications above it; or the last final block.
+    pub(super) fn best_parent(&mut self, view: View) -> Option<Tip> {
+        let base = self.last_final.view.get();
+        for at in (base + 1..view.get()).rev() {
+            let candidates: Vec<Digest> =
+                self.views.get(&View::new(at)).map(|s| s.notarized.iter().copied().collect()).unwrap_or_default();
+            for hash in candidates {
+                if self.justify(&hash) && self.tree.bodies(&hash, &self.last_committed).is_some() {
+                    return self.tree.get(&hash).map(|block| Tip::of(&block.header));
+                }
+            }
+            if !self.is_nullified(View::new(at)) {
+                return None; // nothing older may be skipped to
+            }
+        }
+        (self.last_final == self.last_committed
+            || self.tree.bodies(&self.last_final.hash, &self.last_committed).is_some())
+        .then_some(self.last_final)
+    }
+
+    /// q_v of my block (section 3, "Reachable thresholds").
+    fn choose_threshold(&mut self, view: View) -> u16 {
+        let quorum = self.config.quorum;
+        let turns = self.config.n() as u64;
+        if view.get().saturating_sub(self.last_final.view.get()) > self.config.limits.finality_lag_views {
+            self.cautious_until = View::new(view.get() + turns);
+        }
+        if view < self.cautious_until {
+            return quorum.q_min() as u16;
+        }
+        let reached = self.helpers.values().filter(|last| last.get() + turns >= view.get()).count() as u32;
+        let most = reached.clamp(quorum.q_min(), quorum.q_max());
+        self.advice.threshold.clamp(quorum.q_min(), most) as u16
+    }
+
+    /// R3 notarize: in any view inside the window, left, current or future.
+    pub(super) fn notarize(&mut self, now: Timestamp, payloads: &dyn Payloads) -> bool {
+        if self.me.is_none() {
+            return false;
+        }
+        let drift_us = self.config.limits.clock_drift_ms_max * 1_000;
+        let open: Vec<(View, Vec<Digest>)> = self
+            .views
+            .iter()
+            .filter(|(view, state)| state.lock.is_none() && !state.nulled && self.in_window(**view))
+            .map(|(view, state)| (*view, state.headers.clone()))
+            .collect();
+        let mut changed = false;
+        for (view, headers) in open {
+            if self.leads(view) {
+                continue; // my header is my only Notarize
+            }
+            for hash in headers {
+                if !self.justify(&hash) {
+                    continue;
+                }
+                let Some(block) = self.tree.get(&hash) else { continue };
+                if block.late || block.header.header().time > now.after_us(drift_us) {
+                    continue;
+                }
+                let parent = block.header.header().parent_hash;
+                let Some(body) = block.body.clone() else { continue };
+                let Some(ancestors) = self.tree.bodies(&parent, &self.last_committed) else { continue };
+                if self.judge(&hash, &body, &ancestors, payloads) {
+                    self.state(view).lock = Some(hash);
+                    self.write_chain(&hash); // D2
+                    self.outbox.push(Statement::Notarize(view, hash));
+                    self.release_hedged(view);
+                    changed = true;
+                    break;
+                }
+            }
+        }
+        changed
+    }
+
+    /// The body's validity, judged once (section 6).
+    fn judge(&mut self, hash: &Digest, body: &Arc<Body>, ancestors: &[Arc<Body>], payloads: &dyn Payloads) -> bool {
+        let Some(block) = self.tree.get_mut(hash) else { return false };
+        if let Some(valid) = block.valid {
+            return valid;
+        }
+        let header = block.header.header();
+        let valid =
+            body.encoded().len() == header.payload_len as usize && payloads.check(header.time, body, ancestors).is_ok();
+        block.valid = Some(valid);
+        valid
+    }
+
+    /// R4 nullify: only in the current view.
+    pub(super) fn nullify(&mut self, now: Timestamp) -> bool {
+        let view = self.view;
+        if self.me.is_none() || view <= self.last_final.view {
+            return false;
+        }
+        let leader = self.config.leader(view);
+        let timer = self.pace.timer_deadline().is_some_and(|at| now >= at);
+        let down = self.silent.contains(&leader) && self.views.get(&view).is_none_or(|s| s.headers.is_empty());
+        let state = self.views.entry(view).or_insert_with(|| ViewState::new(view));
+        if state.lock.is_some() || state.nulled {
+            return false;
+        }
+        let equivocated = state.votes.is_conflicted(leader);
+        let invalid = state.headers.iter().any(|h| self.tree.get(h).is_some_and(|block| block.valid == Some(false)));
+        if !(timer || down || equivocated || invalid) {
+            return false;
+        }
+        if timer {
+            self.pace.slow_down(&self.settings);
+        }
+        self.give_up(view);
+        true
+    }
+
+    /// R5 release: more than p + f others are elsewhere, so my lock cannot become fast-final.
+    pub(super) fn release(&mut self) -> bool {
+        let view = self.view;
+        let Some(state) = self.views.get(&view) else { return false };
+        let Some(lock) = state.lock else { return false };
+        if self.me.is_none() || state.nulled || state.finalized || view <= self.last_final.view {
+            return false;
+        }
+        let quorum = &self.config.quorum;
+        let leader = self.config.leader(view);
+        let plain = state.votes.against_count(&lock, None) > quorum.p() + quorum.f();
+        let caught = state.votes.is_conflicted(leader)
+            && state.votes.against_count(&lock, Some(leader)) >= quorum.p() + quorum.f();
+        let timer_only = !self.config.fast_path && self.pace.expired;
+        if !(plain || caught || timer_only) {
+            return false;
+        }
+        self.give_up(view);
+        true
+    }
+
+    fn give_up(&mut self, view: View) {
+        self.state(view).nulled = true;
+        self.outbox.push(Statement::Nullify(view));
+        self.release_hedged(view);
+    }
+
+    /// R6 finalize: in any view above the last final one, once the hedge has passed.
+    pub(super) fn finalize(&mut self, now: Timestamp) -> bool {
+        if self.me.is_none() {
+            return false;
+        }
+        let hedge = self.hedge_us();
+        let mut due = Vec::new();
+        for (view, state) in &mut self.views {
+            if let Some(lock) = state.lock
+                && !state.nulled
+                && !state.finalized
+                && state.notarized.contains(&lock)
+            {
+                let since = *state.hedge_since.get_or_insert(now);
+                if now >= since.after_us(hedge) {
+                    state.finalized = true;
+                    due.push(Statement::Finalize(*view, lock));
+                }
+            }
+        }
+        let changed = !due.is_empty();
+        self.outbox.extend(due);
+        changed
+    }
+
+    /// Held-back Finalize votes ride along with a vote of a later view: one signature, one write.
+    fn release_hedged(&mut self, above: View) {
+        let mut due = Vec::new();
+        for (view, state) in self.views.range_mut(..above) {
+            if let Some(lock) = state.lock
+                && !state.nulled
+                && !state.finalized
+                && state.notarized.contains(&lock)
+            {
+                state.finalized = true;
+                due.push(Statement::Finalize(*view, lock));
+            }
+        }
+        self.outbox.extend(due);
+    }
+
+    /// Sends every held-back Finalize now; for shutdown.
+    pub fn flush_hedged(&mut self, effects: &mut Vec<Effect>) {
+        self.release_hedged(View::new(u64::MAX));
+        self.sign_outbox(effects);
+    }
+
+    /// R7 commit: finality of a block whose header path is held, then its bodies in order.
+    pub(super) fn commit(&mut self, payloads: &mut dyn Payloads, effects: &mut Vec<Effect>) -> bool {
+        let mut changed = false;
+        while let Some((tip, proof)) = self.find_final() {
+            self.advance_final(tip, proof);
+            changed |= true;
+        }
+        changed | self.apply_final(payloads, effects)
+    }
+
+    /// The lowest block above the last final one that has a finality certificate and a header path.
+    fn find_final(&self) -> Option<(Tip, TipProof)> {
+        let quorum = &self.config.quorum;
+        for state in self.views.values() {
+            for hash in &state.headers {
+                let Some(block) = self.tree.get(hash) else { continue };
+                let threshold = u32::from(block.header.header().threshold);
+                let fast = self.config.fast_path.then(|| state.votes.fast_votes(hash, quorum)).flatten();
+                let certificate = match fast {
+                    Some(votes) => FinalityCertificate { path: FinalityPath::Fast, votes },
+                    None => match state.votes.finalization_votes(hash, quorum, threshold) {
+                        Some(votes) => FinalityCertificate { path: FinalityPath::Slow, votes },
+                        None => continue,
+                    },
+                };
+                if self.tree.chain(hash, &self.last_final).is_some() {
+                    let tip = Tip::of(&block.header);
+                    let proof = TipProof { descendants: Vec::new(), certificate, finalized_by: tip.height };
+                    return Some((tip, proof));
+                }
+            }
+        }
+        None
+    }
+
+    /// Moves the last final block, forgets what it settles, and keeps what it rests on for the next flush.
+    pub(super) fn advance_final(&mut self, tip: Tip, proof: TipProof) {
+        for vote in &proof.certificate.votes {
+            self.write_vote(vote.clone());
+        }
+        if let Some(state) = self.views.get(&tip.view) {
+            let helpers: Vec<_> = match proof.certificate.path {
+                FinalityPath::Fast => state.votes.notarizers(&tip.hash).collect(),
+                FinalityPath::Slow => state.votes.finalizers().collect(),
+            };
+            for helper in helpers {
+                self.helpers.insert(helper, tip.view);
+            }
+        }
+        self.last_final = tip;
+        self.tip_proof = Some(proof);
+        self.views = self.views.split_off(&tip.view.next());
+        self.outbox.retain(|statement| statement.view() > tip.view);
+        for (_, block) in self.tree.iter_mut() {
+            block.justified = false; // judged again from the new base
+        }
+        self.pace.speed_up(&self.settings);
+    }
+
+    /// Applies final blocks in order once all their bodies are held.
+    fn apply_final(&mut self, payloads: &mut dyn Payloads, effects: &mut Vec<Effect>) -> bool {
+        let tip = self.last_final;
+        if tip == self.last_committed {
+            return false;
+        }
+        let base = self.last_committed;
+        let Some(chain) = self.tree.chain(&tip.hash, &base) else { return false };
+        if chain.iter().any(|block| block.body.is_none()) {
+            return false;
+        }
+        let Some(proof) = self.tip_proof.take() else { return false };
+        let mut blocks = Vec::with_capacity(chain.len());
+        for block in chain.into_iter().rev() {
+            let Some(body) = block.body.clone() else { continue };
+            let (path, finalized_by) = (proof.certificate.path, proof.finalized_by);
+            let header = Arc::clone(&block.header);
+            blocks.push(CommittedBlock { header, body, path, finalized_by, seen_at: block.seen_at });
+        }
+        for block in &blocks {
+            let (view, hash) = (block.header.header().view, block.header.hash());
+            self.write_block(&hash);
+            let height = block.header.header().height;
+            let place = if hash == tip.hash {
+                ProofPlace::Here(proof.descendants.clone(), proof.certificate.clone())
+            } else {
+                ProofPlace::At(tip.height)
+            };
+            self.unwritten.push(Write::Final(FinalRecord { height, view, hash, proof: place }));
+            payloads.committed(block);
+        }
+        self.last_committed = tip;
+        self.prune(tip.view, &blocks);
+        self.persist(vec![Withheld::Publish(blocks)], effects);
+        true
+    }
+}

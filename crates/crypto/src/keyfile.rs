@@ -1,0 +1,288 @@
+//! Key files: one signing key as versioned JSON on disk.
+
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, Zeroizing};
+
+use crate::error::CryptoError;
+use crate::keyfile_disk as disk;
+use crate::public_key::PublicKey;
+use crate::signature::SignatureAlgorithm;
+use crate::signing_key::SigningKey;
+
+const FORMAT: &str = "agent-mesh-key";
+const VERSION: u32 = 1;
+/// The only protection of this version; the field is the place for encryption at rest.
+const UNPROTECTED: &str = "none";
+/// Room for the longest key file; a larger file is refused unread.
+pub(crate) const MAX_FILE_LEN: usize = 16 * 1024;
+
+/// What a key is used for. A key of one kind is never accepted in place of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyKind {
+    /// Signs votes and block headers; rotates.
+    Session,
+    /// Authenticates the validator's links.
+    Link,
+    /// The validator's long-term identity.
+    Identity,
+}
+
+impl KeyKind {
+    /// The name in key files: `session`, `link` or `identity`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Session => "session",
+            Self::Link => "link",
+            Self::Identity => "identity",
+        }
+    }
+}
+
+impl std::fmt::Display for KeyKind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A key read from a key file.
+#[derive(Debug, Clone)]
+pub struct LoadedKey {
+    /// The name it was given when it was made.
+    pub name: String,
+    /// The key.
+    pub key: SigningKey,
+}
+
+/// Why a key file was not written or read. Messages say what to do and hold no key material.
+#[derive(Debug, thiserror::Error)]
+pub enum KeyFileError {
+    /// The system refused.
+    #[error("cannot {action} key file {path}: {source}")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file of that name exists, and a key is never overwritten by accident.
+    #[error("key file {0} exists already: move it away first, or choose another name")]
+    Exists(PathBuf),
+    /// Others could read the key.
+    #[error("key file {path} is open to other users (mode {mode:04o}): run chmod 600 '{path}'")]
+    Permissions {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Others could replace the key.
+    #[error("other users can write to {path} (mode {mode:04o}), the directory of a key file: run chmod go-w '{path}'")]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// Not a regular file, or a symbolic link out of its directory.
+    #[error("key file {path} is refused: {reason}")]
+    NotAKeyFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Not the JSON of a key file. Only the place is told, because the text may hold a secret.
+    #[error(
+        "key file {path} cannot be understood (line {line}, column {column}): restore it from a backup or make a new key"
+    )]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1; 0 when the place is unknown.
+        line: usize,
+        /// Column.
+        column: usize,
+    },
+    /// Written by a later release.
+    #[error("key file {path} has version {version}, this program reads version 1: use the release that wrote it")]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: u32,
+    },
+    /// Protected in a way this release does not know.
+    #[error(
+        "key file {path} is protected in a way this program does not know (it knows only \"none\"): \
+         use the release that wrote it, or remove the protection there"
+    )]
+    Protection {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A key for something else.
+    #[error("key file {path} holds a key of kind {found}, needed is {expected}: check which file is configured where")]
+    Kind {
+        /// The file.
+        path: PathBuf,
+        /// What it holds.
+        found: KeyKind,
+        /// What was asked for.
+        expected: KeyKind,
+    },
+    /// The two places that name the algorithm differ.
+    #[error(
+        "key file {path} says {field} but its public key is for {public_key}: it was edited, restore it from a backup"
+    )]
+    Algorithm {
+        /// The file.
+        path: PathBuf,
+        /// What the field says.
+        field: SignatureAlgorithm,
+        /// What the public key says.
+        public_key: SignatureAlgorithm,
+    },
+    /// The public key is not the seed's.
+    #[error("the public key in {path} does not belong to its secret key: it was edited, restore it from a backup")]
+    KeyMismatch {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The library failed.
+    #[error(transparent)]
+    Crypto(#[from] CryptoError),
+}
+
+/// Read first and leniently, so that a file of a later version is named as such.
+#[derive(Deserialize)]
+struct Header {
+    format: String,
+    version: u32,
+    protection: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Contents {
+    format: String,
+    version: u32,
+    kind: KeyKind,
+    name: String,
+    algorithm: SignatureAlgorithm,
+    public_key: PublicKey,
+    protection: String,
+    seed: String,
+    created_unix_s: u64,
+}
+
+impl Drop for Contents {
+    fn drop(&mut self) {
+        self.seed.zeroize();
+    }
+}
+
+/// Reads and writes key files.
+#[derive(Debug)]
+pub struct KeyFile;
+
+impl KeyFile {
+    /// Writes a key file with mode 0600, durably and all or nothing; never over an existing file.
+    ///
+    /// A missing directory is made with mode 0700.
+    ///
+    /// # Errors
+    /// [`KeyFileError::Exists`], [`KeyFileError::Directory`], [`KeyFileError::Io`].
+    pub fn write(path: &Path, kind: KeyKind, name: &str, key: &SigningKey) -> Result<(), KeyFileError> {
+        disk::write(path, &encode(kind, name, key, path)?, disk::IfExists::Refuse)
+    }
+
+    /// As [`KeyFile::write`], but takes the place of an existing key file (rotation).
+    ///
+    /// # Errors
+    /// [`KeyFileError::Directory`], [`KeyFileError::Io`].
+    pub fn replace(path: &Path, kind: KeyKind, name: &str, key: &SigningKey) -> Result<(), KeyFileError> {
+        disk::write(path, &encode(kind, name, key, path)?, disk::IfExists::Replace)
+    }
+
+    /// Reads a key file that only its owner can read, of the expected kind, whose parts agree with each other.
+    ///
+    /// # Errors
+    /// See [`KeyFileError`]; each message says what to do.
+    pub fn read(path: &Path, expected_kind: KeyKind) -> Result<LoadedKey, KeyFileError> {
+        let bytes = disk::read(path)?;
+        let contents = decode(&bytes, path)?;
+        let path = || path.to_path_buf();
+        if contents.kind != expected_kind {
+            return Err(KeyFileError::Kind { path: path(), found: contents.kind, expected: expected_kind });
+        }
+        let named = contents.public_key.algorithm();
+        if contents.algorithm != named {
+            return Err(KeyFileError::Algorithm { path: path(), field: contents.algorithm, public_key: named });
+        }
+        let mut seed = Zeroizing::new([0; 32]);
+        let decoded = STANDARD.decode_slice(&contents.seed, seed.as_mut_slice());
+        if decoded != Ok(seed.len()) {
+            return Err(KeyFileError::Malformed { path: path(), line: 0, column: 0 });
+        }
+        let key = SigningKey::from_seed(contents.algorithm, &seed)?;
+        if key.public_key() != contents.public_key {
+            return Err(KeyFileError::KeyMismatch { path: path() });
+        }
+        Ok(LoadedKey { name: contents.name.clone(), key })
+    }
+}
+
+fn encode(kind: KeyKind, name: &str, key: &SigningKey, path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    let contents = Contents {
+        format: FORMAT.to_owned(),
+        version: VERSION,
+        kind,
+        name: name.to_owned(),
+        algorithm: key.algorithm(),
+        public_key: key.public_key(),
+        protection: UNPROTECTED.to_owned(),
+        seed: STANDARD.encode(key.seed().as_slice()),
+        created_unix_s: disk::unix_time_s(),
+    };
+    // Reserved at once, so that growing leaves no copy of the seed behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE_LEN));
+    serde_json::to_writer_pretty(&mut *bytes, &contents).map_err(|error| KeyFileError::Io {
+        action: "encode",
+        path: path.to_path_buf(),
+        source: error.into(),
+    })?;
+    bytes.push(b'\n');
+    if bytes.len() > MAX_FILE_LEN {
+        return Err(KeyFileError::NotAKeyFile { path: path.to_path_buf(), reason: "the key's name is too long" });
+    }
+    Ok(bytes)
+}
+
+fn decode(bytes: &[u8], path: &Path) -> Result<Contents, KeyFileError> {
+    let malformed = |error: serde_json::Error| KeyFileError::Malformed {
+        path: path.to_path_buf(),
+        line: error.line(),
+        column: error.column(),
+    };
+    let header: Header = serde_json::from_slice(bytes).map_err(malformed)?;
+    if header.format != FORMAT {
+        return Err(KeyFileError::NotAKeyFile {
+            path: path.to_path_buf(),
+            reason: "it is JSON, but not of an agent-mesh key",
+        });
+    }
+    if header.version != VERSION {
+        return Err(KeyFileError::Version { path: path.to_path_buf(), version: header.version });
+    }
+    if header.protection != UNPROTECTED {
+        return Err(KeyFileError::Protection { path: path.to_path_buf() });
+    }
+    serde_json::from_slice(bytes).map_err(malformed)
+}

@@ -1,0 +1,480 @@
+//! The engine: the replica with its mempool, its ledger and its clients' proposals.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use consensus::body::{Body, Proposal};
+use consensus::codec::{Decode, Encode, Reader, Writer};
+use consensus::config::{EpochConfig, SharedConfig};
+use consensus::message::Message;
+use consensus::records::{Durable, Record, RecordError, RecordReader, Table};
+use consensus::replica::{self, CommittedBlock, InvalidBody, Payloads, Recipient, Replica, Settings, Ticket, Tip};
+use consensus::types::{Height, Timestamp, ValidatorIndex, View};
+use consensus::verify::Content;
+use crypto::Digest;
+
+use crate::io::{Admission, Application, Effect, Input, Refusal, SubmitTicket};
+use crate::ledger::Ledger;
+use crate::mempool::{Inserted, Mempool, MempoolLimits, Origin};
+use crate::serve::{self, Outcome, index_records, outcome_record};
+
+/// Tickets of the engine's own writes have this bit; the replica counts from one.
+const ENGINE_TICKET: u64 = 1 << 63;
+/// Bytes of proposals forwarded to one leader in one message.
+const FORWARD_BYTES: usize = 1024 * 1024;
+
+/// How an engine is set up.
+#[derive(Clone)]
+pub struct EngineConfig {
+    /// The epoch's configuration.
+    pub config: SharedConfig,
+    /// The chain id.
+    pub chain_id: Digest,
+    /// Genesis time.
+    pub created: Timestamp,
+    /// My index; an observer has none.
+    pub me: Option<ValidatorIndex>,
+    /// Local settings of the replica.
+    pub settings: Settings,
+    /// Values in one block of mine, at most.
+    pub max_batch_size: usize,
+    /// Bounds of the mempool.
+    pub mempool: MempoolLimits,
+    /// The application.
+    pub application: Arc<dyn Application>,
+}
+
+/// A summary for status pages and metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EngineStatus {
+    /// Current view.
+    pub view: View,
+    /// Last block with a finality proof.
+    pub last_final: Tip,
+    /// Last block applied.
+    pub last_committed: Tip,
+    /// Proposals waiting here, of all origins.
+    pub mempool_len: usize,
+    /// Proposals of this node's clients in flight.
+    pub own_len: usize,
+    /// Bytes of waiting values.
+    pub mempool_bytes: usize,
+    /// The view timer, in microseconds.
+    pub view_timer_us: u64,
+    /// Whether the view timer is armed: progress is expected.
+    pub armed: bool,
+    /// When the view was entered.
+    pub entered_at: Timestamp,
+}
+
+/// What the replica sees of values.
+struct Values {
+    config: SharedConfig,
+    application: Arc<dyn Application>,
+    mempool: Mempool,
+    ledger: Ledger,
+    max_batch_size: usize,
+    /// Index records and expiries of blocks committed in this step.
+    index: Vec<Record>,
+    expired: Vec<Digest>,
+    done: Vec<Digest>,
+}
+
+impl Payloads for Values {
+    fn has_work(&self, now: Timestamp, ancestors: &[Arc<Body>]) -> bool {
+        self.mempool.has_eligible(now, &|id| ancestors.iter().any(|body| body.contains(id)))
+    }
+
+    fn build(&mut self, time: Timestamp, ancestors: &[Arc<Body>]) -> Vec<(Digest, Arc<Proposal>)> {
+        let limits = &self.config.limits;
+        let room = limits.max_block_bytes as usize - 9;
+        let latest = time.after_ms(limits.max_timeout_ms);
+        let mut items = self.mempool.select(self.max_batch_size, room, time, &|id| {
+            ancestors.iter().any(|body| body.contains(id)) || self.ledger.find(id).is_some()
+        });
+        items.retain(|(_, proposal)| proposal.deadline <= latest);
+        items
+    }
+
+    fn check(&self, time: Timestamp, body: &Body, ancestors: &[Arc<Body>]) -> Result<(), InvalidBody> {
+        self.ledger.check(&self.config, self.application.as_ref(), time, body, ancestors)
+    }
+
+    fn committed(&mut self, block: &CommittedBlock) {
+        for id in block.body.ids() {
+            if self.mempool.remove(id) {
+                self.done.push(*id);
+            }
+        }
+        self.ledger.committed(block);
+        self.index.extend(index_records(block.header.header().height, &block.body));
+        let expired = self.mempool.expire(self.ledger.chain_time());
+        self.index.extend(expired.iter().map(|id| outcome_record(id, Outcome::Expired)));
+        self.done.extend(expired.iter().copied());
+        self.expired.extend(expired);
+    }
+}
+
+/// Batches of clients' proposals as they are stored, and how many of each are still open.
+#[derive(Default)]
+struct OpenBatches {
+    next: u64,
+    open: BTreeMap<u64, usize>,
+    of_id: BTreeMap<Digest, u64>,
+}
+
+impl OpenBatches {
+    fn add(&mut self, ids: &[Digest]) -> u64 {
+        let sequence = self.next;
+        self.next += 1;
+        self.insert(sequence, ids);
+        sequence
+    }
+
+    fn insert(&mut self, sequence: u64, ids: &[Digest]) {
+        self.next = self.next.max(sequence + 1);
+        self.open.insert(sequence, ids.len());
+        self.of_id.extend(ids.iter().map(|id| (*id, sequence)));
+    }
+
+    /// Marks a proposal as settled; the record to remove, if it was the last of its batch.
+    fn settle(&mut self, id: &Digest) -> Option<Record> {
+        let sequence = self.of_id.remove(id)?;
+        let left = self.open.get_mut(&sequence)?;
+        *left -= 1;
+        if *left > 0 {
+            return None;
+        }
+        self.open.remove(&sequence);
+        Some(Record { table: Table::Pending, key: sequence.to_be_bytes().to_vec(), value: None })
+    }
+}
+
+/// A validator without its surroundings.
+pub struct Engine {
+    replica: Replica,
+    values: Values,
+    batches: OpenBatches,
+    awaiting_flush: BTreeMap<Ticket, (SubmitTicket, Vec<Result<Admission, Refusal>>)>,
+    next_ticket: u64,
+    scratch: Vec<replica::Effect>,
+}
+
+impl Engine {
+    /// An engine for a new validator, whose store is empty.
+    pub fn new(setup: &EngineConfig) -> Self {
+        let replica = Replica::new(Arc::clone(&setup.config), setup.chain_id, setup.created, setup.me, setup.settings);
+        Self::with(setup, replica, Ledger::new(setup.created))
+    }
+
+    /// An engine that goes on from what its store holds.
+    pub fn restore(
+        setup: &EngineConfig,
+        reader: &dyn RecordReader,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Self, RecordError> {
+        let durable = Durable::load(reader, &setup.chain_id)?;
+        let mut replica =
+            Replica::new(Arc::clone(&setup.config), setup.chain_id, setup.created, setup.me, setup.settings);
+        replica.restore(&durable);
+        let ledger = Ledger::load(reader, &setup.config, &setup.chain_id, replica.last_committed())?;
+        let mut engine = Self::with(setup, replica, ledger);
+        engine.restore_pending(setup, reader, effects)?;
+        Ok(engine)
+    }
+
+    fn with(setup: &EngineConfig, replica: Replica, ledger: Ledger) -> Self {
+        let values = Values {
+            config: Arc::clone(&setup.config),
+            application: Arc::clone(&setup.application),
+            mempool: Mempool::new(setup.mempool.clone()),
+            ledger,
+            max_batch_size: setup.max_batch_size,
+            index: Vec::new(),
+            expired: Vec::new(),
+            done: Vec::new(),
+        };
+        Self {
+            replica,
+            values,
+            batches: OpenBatches::default(),
+            awaiting_flush: BTreeMap::new(),
+            next_ticket: ENGINE_TICKET,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Proposals accepted before the stop and not settled wait again.
+    fn restore_pending(
+        &mut self,
+        setup: &EngineConfig,
+        reader: &dyn RecordReader,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), RecordError> {
+        let chain_time = self.values.ledger.chain_time();
+        let (mut from, mut settled) = (Vec::new(), Vec::new());
+        loop {
+            let page = reader.scan(Table::Pending, &from, None, 256)?;
+            for (key, value) in &page {
+                let damaged = |why: String| RecordError::damaged(Table::Pending, why);
+                let bytes: [u8; 8] = key.as_slice().try_into().map_err(|_| damaged("a key".to_owned()))?;
+                let mut input = Reader::new(value);
+                let proposals = input
+                    .list(consensus::bounds::MAX_BATCH_SIZE as usize, "proposals", Proposal::decode)
+                    .and_then(|list| input.finish().map(|()| list))
+                    .map_err(|error| damaged(error.to_string()))?;
+                let mut ids = Vec::new();
+                for proposal in proposals {
+                    let id = proposal.id(&setup.chain_id);
+                    let open = proposal.deadline >= chain_time
+                        && self.values.ledger.find(&id).is_none()
+                        && serve::outcome(reader, &id)?.is_none();
+                    if open {
+                        // Room is certain: it was there before the stop.
+                        let _ = self.values.mempool.insert(id, Arc::new(proposal), Origin::Own, chain_time);
+                        ids.push(id);
+                    } else if serve::outcome(reader, &id)?.is_none() && self.values.ledger.find(&id).is_none() {
+                        settled.push(outcome_record(&id, Outcome::Expired));
+                    }
+                }
+                if ids.is_empty() {
+                    settled.push(Record { table: Table::Pending, key: key.clone(), value: None });
+                } else {
+                    self.batches.insert(u64::from_be_bytes(bytes), &ids);
+                }
+            }
+            let Some((key, _)) = page.last().filter(|_| page.len() == 256) else { break };
+            from.clone_from(key);
+            from.push(0);
+        }
+        if !settled.is_empty() {
+            effects.push(Effect::Index(settled));
+        }
+        Ok(())
+    }
+
+    /// Begins. Call once.
+    pub fn start(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let mut out = std::mem::take(&mut self.scratch);
+        self.replica.start(now, &mut self.values, &mut out);
+        self.translate(now, out, effects);
+    }
+
+    /// Takes one input.
+    pub fn handle(&mut self, now: Timestamp, input: Input, effects: &mut Vec<Effect>) {
+        let input = match input {
+            Input::Message { from, content } => match content.get() {
+                Content::Forward(_) => return self.take_forwarded(now, from, content.into_inner(), effects),
+                _ => replica::Input::Message { from, content },
+            },
+            Input::Signed { ticket, signature } => replica::Input::Signed { ticket, signature },
+            Input::Persisted { ticket } if ticket.0 >= ENGINE_TICKET => {
+                if let Some((ticket, outcomes)) = self.awaiting_flush.remove(&ticket) {
+                    effects.push(Effect::Accepted { ticket, outcomes });
+                }
+                return;
+            }
+            Input::Persisted { ticket } => replica::Input::Persisted { ticket },
+            Input::Submit { ticket, proposals } => return self.submit(now, ticket, proposals, effects),
+            Input::Advice(advice) => replica::Input::Advice(advice),
+            Input::LinkUp(peer) => {
+                self.values.mempool.reset_peer(peer.get());
+                replica::Input::LinkUp(peer)
+            }
+            Input::Tick => replica::Input::Tick,
+            Input::Stopping => {
+                let mut out = std::mem::take(&mut self.scratch);
+                self.replica.flush_hedged(&mut out);
+                return self.translate(now, out, effects);
+            }
+        };
+        self.drive(now, input, effects);
+    }
+
+    fn drive(&mut self, now: Timestamp, input: replica::Input, effects: &mut Vec<Effect>) {
+        let mut out = std::mem::take(&mut self.scratch);
+        self.replica.handle(now, input, &mut self.values, &mut out);
+        self.translate(now, out, effects);
+    }
+
+    fn translate(&mut self, _now: Timestamp, mut out: Vec<replica::Effect>, effects: &mut Vec<Effect>) {
+        for id in std::mem::take(&mut self.values.done) {
+            self.values.index.extend(self.batches.settle(&id));
+        }
+        let mut entered = false;
+        for effect in out.drain(..) {
+            match effect {
+                replica::Effect::Sign { ticket, request } => effects.push(Effect::Sign { ticket, request }),
+                replica::Effect::Persist { ticket, writes } => {
+                    // Outcomes travel with the final records that make them true: a result told can always be found again.
+                    let mut records: Vec<Record> = std::mem::take(&mut self.values.index);
+                    records.extend(writes.into_iter().flat_map(consensus::records::Write::into_records));
+                    effects.push(Effect::Persist { ticket, records });
+                }
+                replica::Effect::Send { to, message } => effects.push(Effect::Send { to, message }),
+                replica::Effect::ServeChain { to, above } => effects.push(Effect::ServeChain { to, above }),
+                replica::Effect::Publish(blocks) => effects.push(Effect::Publish(blocks)),
+                replica::Effect::Entered { view, reason } => {
+                    entered = true;
+                    effects.push(Effect::Entered { view, reason });
+                }
+                replica::Effect::Evidence(evidence) => {
+                    let mut key = Writer::new();
+                    key.u64(evidence.view().get());
+                    key.u16(evidence.accused().get());
+                    let value = Some(evidence.to_bytes());
+                    effects.push(Effect::Index(vec![Record { table: Table::Evidence, key: key.into_bytes(), value }]));
+                    effects.push(Effect::Evidence(evidence));
+                }
+                replica::Effect::Dropped(reason) => effects.push(Effect::Dropped(reason)),
+            }
+        }
+        self.scratch = out;
+        if !self.values.index.is_empty() {
+            effects.push(Effect::Index(std::mem::take(&mut self.values.index)));
+        }
+        if !self.values.expired.is_empty() {
+            effects.push(Effect::Expired(std::mem::take(&mut self.values.expired)));
+        }
+        if entered {
+            self.forward(effects);
+        }
+    }
+
+    /// Proposals of a client: admitted, stored, forwarded; the outcome is told once it is durable.
+    fn submit(
+        &mut self,
+        now: Timestamp,
+        ticket: SubmitTicket,
+        proposals: Vec<(Digest, Arc<Proposal>)>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let mut outcomes = Vec::with_capacity(proposals.len());
+        let mut fresh: Vec<(Digest, Arc<Proposal>)> = Vec::new();
+        let mut work = false;
+        for (id, proposal) in proposals {
+            let outcome = self.admit(now, id, &proposal, Origin::Own);
+            if outcome == Ok(Admission::Admitted) {
+                work = work || !self.replica.is_in_flight(&id);
+                fresh.push((id, proposal));
+            }
+            outcomes.push(outcome);
+        }
+        if fresh.is_empty() {
+            effects.push(Effect::Accepted { ticket, outcomes });
+            return;
+        }
+        let ids: Vec<Digest> = fresh.iter().map(|(id, _)| *id).collect();
+        let sequence = self.batches.add(&ids);
+        let values: Vec<&Proposal> = fresh.iter().map(|(_, proposal)| proposal.as_ref()).collect();
+        self.next_ticket += 1;
+        let flush = Ticket(self.next_ticket);
+        self.awaiting_flush.insert(flush, (ticket, outcomes));
+        effects.push(Effect::Persist { ticket: flush, records: vec![serve::pending_record(sequence, &values)] });
+        self.forward(effects);
+        if work {
+            self.drive(now, replica::Input::Work, effects);
+        }
+    }
+
+    fn admit(
+        &mut self,
+        now: Timestamp,
+        id: Digest,
+        proposal: &Arc<Proposal>,
+        origin: Origin,
+    ) -> Result<Admission, Refusal> {
+        let limits = &self.values.config.limits;
+        if let Some((height, _)) = self.values.ledger.find(&id) {
+            return Ok(Admission::Final(height));
+        }
+        if proposal.value.len() > limits.max_value_bytes as usize {
+            return Err(Refusal::TooLarge { found: proposal.value.len(), bound: limits.max_value_bytes });
+        }
+        if proposal.deadline <= self.values.ledger.chain_time() || (origin == Origin::Own && proposal.deadline <= now) {
+            return Err(Refusal::Expired);
+        }
+        if proposal.deadline > now.after_ms(limits.max_timeout_ms) {
+            return Err(Refusal::FarDeadline(limits.max_timeout_ms));
+        }
+        self.values.application.check(&proposal.value).map_err(Refusal::Application)?;
+        match self.values.mempool.insert(id, Arc::clone(proposal), origin, now) {
+            Ok(Inserted::New) => Ok(Admission::Admitted),
+            Ok(Inserted::Known) => Ok(Admission::Known),
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    fn take_forwarded(&mut self, now: Timestamp, from: ValidatorIndex, content: Content, effects: &mut Vec<Effect>) {
+        let Content::Forward(proposals) = content else { return };
+        let mut work = false;
+        for (id, proposal) in proposals {
+            match self.admit(now, id, &proposal, Origin::Peer(from.get())) {
+                Ok(Admission::Admitted) => work = work || !self.replica.is_in_flight(&id),
+                Ok(_) => {}
+                Err(_) => effects.push(Effect::Dropped("forward_refused")),
+            }
+        }
+        if work {
+            self.drive(now, replica::Input::Work, effects);
+        }
+    }
+
+    /// Sends my clients' proposals to the coming leaders, each to each at most once per link.
+    fn forward(&mut self, effects: &mut Vec<Effect>) {
+        let Some(me) = self.replica.me() else { return };
+        let view = self.replica.view();
+        let leaders = [self.values.config.leader(view), self.values.config.leader(view.next())];
+        if leaders[0] == me {
+            return; // my own turn: no need to bother others
+        }
+        for leader in leaders.into_iter().filter(|leader| *leader != me) {
+            let proposals = self.values.mempool.unforwarded(leader.get(), FORWARD_BYTES);
+            if !proposals.is_empty() {
+                let proposals = proposals.iter().map(|proposal| proposal.as_ref().clone()).collect();
+                effects.push(Effect::Send { to: Recipient::One(leader), message: Message::Forward(proposals) });
+            }
+        }
+    }
+
+    /// When the engine wants [`Input::Tick`] next, if nothing else happens before.
+    pub fn next_deadline(&self) -> Timestamp {
+        self.replica.next_deadline()
+    }
+
+    /// A summary of where it stands.
+    pub fn status(&self) -> EngineStatus {
+        let replica = &self.replica;
+        EngineStatus {
+            view: replica.view(),
+            last_final: replica.last_final(),
+            last_committed: replica.last_committed(),
+            mempool_len: self.values.mempool.len(),
+            own_len: self.values.mempool.own_len(),
+            mempool_bytes: self.values.mempool.bytes(),
+            view_timer_us: replica.view_timer_us(),
+            armed: replica.is_armed(),
+            entered_at: replica.entered_at(),
+        }
+    }
+
+    /// Whether a proposal waits here.
+    pub fn is_pending(&self, id: &Digest) -> bool {
+        self.values.mempool.contains(id)
+    }
+
+    /// Where a proposal was committed, as long as its deadline has not passed; later the store knows.
+    pub fn find_final(&self, id: &Digest) -> Option<(Height, u32)> {
+        self.values.ledger.find(id)
+    }
+
+    /// The replica, for checks from outside.
+    pub const fn replica(&self) -> &Replica {
+        &self.replica
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &EpochConfig {
+        &self.values.config
+    }
+}

@@ -1,0 +1,20 @@
+//! A validator without its surroundings: mempool, block building, validity, catch-up, results; sans-IO.
+//!
+//! ```text
+//! Input ──▶ Engine::handle(now, input, &mut effects) ──▶ Effect
+//!              ├─ mempool   proposals that wait
+//!              ├─ ledger    ids of committed proposals, chain time
+//!              └─ Replica   the protocol (crate consensus)
+//! ```
+//!
+//! Nothing here reads a clock, a disk or a socket; [`serve`] reads records through a trait that the surroundings implement.
+
+mod engine;
+mod io;
+mod ledger;
+pub mod mempool;
+pub mod records;
+pub mod serve;
+
+pub use engine::{Engine, EngineConfig, EngineStatus};
+pub use io::{AcceptAll, Admission, Application, AppliedBlock, Effect, Input, Refusal, SubmitTicket};

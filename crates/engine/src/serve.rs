@@ -1,0 +1,183 @@
+//! What is read from the store for others: chains of final blocks, and proofs of values.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use consensus::body::Body;
+use consensus::certificate::FinalityCertificate;
+use consensus::codec::{Encode, Reader};
+use consensus::header::{Header, SignedHeader};
+use consensus::message::{FinalChain, Message};
+use consensus::proof::ValueProof;
+use consensus::records::{
+    FinalRecord, ProofPlace, Record, RecordError, RecordReader, Table, load_body, load_final, load_header,
+};
+use consensus::types::{Height, Timestamp};
+use crypto::Digest;
+
+/// Blocks in one chunk for a validator that is behind.
+const CHUNK_BLOCKS: usize = 256;
+/// Where an id's outcome is: final in a block.
+const OUTCOME_FINAL: u8 = 1;
+/// Expired: a final block is dated after its deadline.
+const OUTCOME_EXPIRED: u8 = 2;
+
+/// A final block read back.
+#[derive(Clone, Debug)]
+pub struct StoredBlock {
+    /// Its record.
+    pub record: FinalRecord,
+    /// Its header.
+    pub header: Arc<SignedHeader>,
+    /// Its body.
+    pub body: Arc<Body>,
+}
+
+/// The durable outcome of a proposal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Final: height and place in the block.
+    Final(Height, u32),
+    /// Expired.
+    Expired,
+}
+
+/// A final block by height, if it is there.
+pub fn block(reader: &dyn RecordReader, chain_id: &Digest, height: Height) -> Result<Option<StoredBlock>, RecordError> {
+    let Some(record) = load_final(reader, height)? else { return Ok(None) };
+    let header = load_header(reader, record.view, &record.hash)?;
+    let Some(body) = load_body(reader, &header, chain_id)? else {
+        return Err(RecordError::damaged(Table::Bodies, format!("the body of height {height} is missing")));
+    };
+    Ok(Some(StoredBlock { record, header, body }))
+}
+
+/// The proof of a final block: headers from its child to the block that the votes name, and the votes.
+pub fn finality(
+    reader: &dyn RecordReader,
+    record: &FinalRecord,
+) -> Result<(Vec<Header>, FinalityCertificate), RecordError> {
+    let (at, descendants, certificate) = match &record.proof {
+        ProofPlace::Here(descendants, certificate) => return Ok((descendants.clone(), certificate.clone())),
+        ProofPlace::At(height) => {
+            let Some(FinalRecord { proof: ProofPlace::Here(descendants, certificate), .. }) =
+                load_final(reader, *height)?
+            else {
+                return Err(RecordError::damaged(Table::Finals, format!("the proof of height {height} is missing")));
+            };
+            (*height, descendants, certificate)
+        }
+    };
+    let mut path = Vec::new();
+    for height in record.height.get() + 1..=at.get() {
+        let Some(next) = load_final(reader, Height::new(height))? else {
+            return Err(RecordError::damaged(Table::Finals, format!("height {height} is missing")));
+        };
+        path.push(load_header(reader, next.view, &next.hash)?.header().clone());
+    }
+    path.extend(descendants);
+    Ok((path, certificate))
+}
+
+/// Final blocks above `above`, as many as fit `max_bytes` (at least one), with one proof; `None` if there are none.
+pub fn final_chain(
+    reader: &dyn RecordReader,
+    chain_id: &Digest,
+    above: Height,
+    max_bytes: usize,
+) -> Result<Option<Message>, RecordError> {
+    let mut blocks: Vec<StoredBlock> = Vec::new();
+    let mut bytes = 0;
+    while blocks.len() < CHUNK_BLOCKS {
+        let height = Height::new(above.get() + 1 + blocks.len() as u64);
+        let Some(next) = block(reader, chain_id, height)? else { break };
+        bytes += next.body.encoded().len() + next.header.signature().len() + 512;
+        if bytes > max_bytes && !blocks.is_empty() {
+            break;
+        }
+        blocks.push(next);
+    }
+    // Prefer to end where the proof is: then no path of headers is needed.
+    let direct = blocks.iter().rposition(|block| matches!(block.record.proof, ProofPlace::Here(..)));
+    if let Some(at) = direct {
+        blocks.truncate(at + 1);
+    }
+    let Some(last) = blocks.last() else { return Ok(None) };
+    let (descendants, certificate) = finality(reader, &last.record)?;
+    let blocks: Vec<(SignedHeader, Bytes)> =
+        blocks.iter().map(|block| (block.header.as_ref().clone(), block.body.encoded().clone())).collect();
+    Ok(Some(Message::FinalChain(FinalChain { blocks, descendants, certificate })))
+}
+
+/// The proof of the value at `index` of the block at `height`.
+pub fn value_proof(
+    reader: &dyn RecordReader,
+    chain_id: &Digest,
+    height: Height,
+    index: u32,
+) -> Result<Option<ValueProof>, RecordError> {
+    let Some(block) = block(reader, chain_id, height)? else { return Ok(None) };
+    let place = index as usize;
+    let (Some(proposal), Some(siblings)) = (block.body.proposals().get(place), block.body.inclusion_path(place)) else {
+        return Ok(None);
+    };
+    let (descendants, certificate) = finality(reader, &block.record)?;
+    Ok(Some(ValueProof {
+        proposal: proposal.as_ref().clone(),
+        index,
+        count: block.body.ids().len() as u32,
+        siblings,
+        header: block.header.as_ref().clone(),
+        descendants,
+        certificate,
+    }))
+}
+
+/// The durable outcome of a proposal, if there is one.
+pub fn outcome(reader: &dyn RecordReader, id: &Digest) -> Result<Option<Outcome>, RecordError> {
+    let Some(value) = reader.get(Table::Ids, id.as_bytes())? else { return Ok(None) };
+    let mut input = Reader::new(&value);
+    let parsed = (|| {
+        let outcome = match input.u8("outcome")? {
+            OUTCOME_FINAL => Outcome::Final(input.height()?, input.u32("index")?),
+            OUTCOME_EXPIRED => Outcome::Expired,
+            _ => return Err(consensus::codec::DecodeError::Invalid("outcome")),
+        };
+        input.finish()?;
+        Ok(outcome)
+    })();
+    parsed.map(Some).map_err(|error| RecordError::damaged(Table::Ids, error))
+}
+
+/// The record of an outcome.
+pub(crate) fn outcome_record(id: &Digest, outcome: Outcome) -> Record {
+    let mut out = consensus::codec::Writer::with_capacity(13);
+    match outcome {
+        Outcome::Final(height, index) => {
+            out.u8(OUTCOME_FINAL);
+            out.u64(height.get());
+            out.u32(index);
+        }
+        Outcome::Expired => out.u8(OUTCOME_EXPIRED),
+    }
+    Record { table: Table::Ids, key: id.as_bytes().to_vec(), value: Some(out.into_bytes()) }
+}
+
+/// The records that index a block's ids.
+pub(crate) fn index_records(height: Height, body: &Body) -> impl Iterator<Item = Record> {
+    let outcome = move |(at, id)| outcome_record(id, Outcome::Final(height, at as u32));
+    body.ids().iter().enumerate().map(outcome)
+}
+
+/// The record of a batch of proposals that was accepted from a client.
+pub(crate) fn pending_record(sequence: u64, proposals: &[&consensus::body::Proposal]) -> Record {
+    let mut out = consensus::codec::Writer::new();
+    out.count(proposals.len());
+    proposals.iter().for_each(|proposal| proposal.encode(&mut out));
+    Record { table: Table::Pending, key: sequence.to_be_bytes().to_vec(), value: Some(out.into_bytes()) }
+}
+
+/// When a stored block was made.
+pub fn block_time(block: &StoredBlock) -> Timestamp {
+    block.header.header().time
+}

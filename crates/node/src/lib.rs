@@ -1,0 +1,1 @@
+//! A validator process: clock, sockets, store and tasks around the engine; HTTP API and metrics.

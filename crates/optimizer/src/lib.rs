@@ -1,0 +1,1 @@
+//! Policies that turn a measured network into advice.
