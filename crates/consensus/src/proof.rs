@@ -6,6 +6,7 @@ use crate::body::{Proposal, payload_root_of};
 use crate::bounds::{MAX_EPOCH_LINKS, MAX_MERKLE_PATH, MAX_PATH_HEADERS};
 use crate::certificate::{FinalityCertificate, FinalityPath};
 use crate::codec::{Decode, DecodeError, Encode, Reader, Writer};
+use crate::config::EpochConfig;
 use crate::genesis::Genesis;
 use crate::header::{Header, SignedHeader};
 use crate::merkle;
@@ -94,11 +95,23 @@ impl ValueProof {
 
     /// Like [`Self::verify`] with a verifier made before, for many proofs of one network.
     pub fn verify_with(&self, verifier: &Verifier) -> Result<ProvenValue, ProofError> {
-        let (chain_id, config) = (verifier.chain_id(), verifier.config());
-        let algorithm = config.hash_algorithm();
         verifier.header(&self.header)?;
+        for descendant in &self.descendants {
+            verifier.header_form(descendant)?;
+        }
+        let proven = self.describe(verifier.config())?;
+        for vote in &self.certificate.votes {
+            verifier.vote(vote)?;
+        }
+        Ok(proven)
+    }
+
+    /// What the proof shows if its signatures are valid: everything else is checked. For a node's own store only; a stranger uses
+    /// [`Self::verify`].
+    pub fn describe(&self, config: &EpochConfig) -> Result<ProvenValue, ProofError> {
+        let algorithm = config.hash_algorithm();
         let header = self.header.header();
-        let id = self.proposal.id(&chain_id);
+        let id = self.proposal.id(&header.chain_id);
         let root = merkle::root_of_path(algorithm, id, self.index as usize, self.count as usize, &self.siblings);
         let included = root
             .is_some_and(|root| payload_root_of(algorithm, 0, self.count as usize, Some(root)) == header.payload_root);
@@ -110,11 +123,10 @@ impl ValueProof {
         }
         let mut last = (self.header.hash(), header.clone());
         for descendant in &self.descendants {
-            verifier.header_form(descendant)?;
             check_link(Some(&last), descendant)?;
             last = (descendant.hash(algorithm), descendant.clone());
         }
-        let weight = verifier.finality(&self.certificate, &last.1, &last.0)?;
+        let weight = self.certificate.weigh(config, &last.1, &last.0).map_err(Rejection::from)?;
         Ok(ProvenValue {
             id,
             proposal: self.proposal.clone(),
