@@ -1,1 +1,28 @@
 //! A validator process: clock, sockets, store and tasks around the engine; HTTP API and metrics.
+//!
+//! ```text
+//! links ─▶ peers (decode, verify) ─┐                    ┌─▶ writer ─▶ store
+//! HTTP  ─▶ handle ─────────────────┼─▶ core (Engine) ───┼─▶ links
+//! clock, optimizer ────────────────┘                    └─▶ hub ─▶ waiting clients, streams, metrics
+//! ```
+//!
+//! One thread drives the engine, one writes the store; everything else is tasks that bring inputs or wait for outcomes.
+
+mod clock;
+pub mod config;
+mod core;
+mod handle;
+pub mod home;
+pub mod http;
+mod hub;
+mod limits;
+mod metrics;
+mod node;
+mod peers;
+pub mod setup;
+pub mod views;
+mod writer;
+
+pub use handle::{NodeError, NodeHandle, ProposalRequest, Submitted};
+pub use hub::FinalBlock;
+pub use node::{Node, NodeOptions, StartError};

@@ -1,0 +1,315 @@
+//! The core thread: takes inputs, drives the engine, and carries out its effects.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use consensus::Encode;
+use consensus::body::Proposal;
+use consensus::header::HEADER_TAG;
+use consensus::message::Message;
+use consensus::replica::{Advice, Recipient, SignRequest, Ticket};
+use consensus::types::{Timestamp, ValidatorIndex};
+use consensus::verify::{Content, Verified};
+use consensus::vote::BUNDLE_TAG;
+use crypto::{Digest, SigningKey};
+use engine::records::StoreRecords;
+use engine::{Admission, Effect, Engine, Input, Refusal, SubmitTicket, serve};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use transport::{Class, Frame, Links};
+
+use crate::clock::Clock;
+use crate::hub::Hub;
+use crate::writer::{Job, Writer};
+
+/// Messages and submissions waiting for the core, at most; further ones wait at their links and clients.
+pub(crate) const CORE_QUEUE: usize = 4_096;
+/// Inputs taken in one round before effects like broadcasts are looked at again.
+const ROUND_INPUTS: usize = 256;
+
+/// What reaches the core.
+pub(crate) enum CoreInput {
+    Message { from: ValidatorIndex, content: Verified<Content>, _permit: OwnedSemaphorePermit },
+    Submit { proposals: Vec<(Digest, Arc<Proposal>)>, reply: Reply, _permit: OwnedSemaphorePermit },
+    Lookup { id: Digest, reply: oneshot::Sender<Known> },
+    LinkUp(ValidatorIndex),
+    Advice(Advice),
+    Persisted(Ticket),
+    Fatal(String),
+    Stop,
+}
+
+/// The outcome of a submission.
+pub(crate) type Reply = oneshot::Sender<Vec<Result<Admission, Refusal>>>;
+
+/// What the core knows of a proposal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// It waits, or its block is being written.
+    Pending,
+    /// Nothing.
+    Unknown,
+}
+
+/// The way to the core.
+#[derive(Clone)]
+pub(crate) struct CoreSender {
+    inputs: flume::Sender<CoreInput>,
+    permits: Arc<Semaphore>,
+}
+
+impl CoreSender {
+    pub(crate) fn new() -> (Self, flume::Receiver<CoreInput>) {
+        let (inputs, receiver) = flume::unbounded();
+        (Self { inputs, permits: Arc::new(Semaphore::new(CORE_QUEUE)) }, receiver)
+    }
+
+    /// Room for one more input; waits while the core is busy.
+    pub(crate) async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.permits).acquire_owned().await.ok()
+    }
+
+    /// Inputs that are bounded by something else, and those that carry a permit. Returns false once the core has ended.
+    pub(crate) fn urgent(&self, input: CoreInput) -> bool {
+        self.inputs.send(input).is_ok()
+    }
+}
+
+/// Everything the core works with.
+pub(crate) struct Core {
+    pub(crate) engine: Engine,
+    pub(crate) clock: Clock,
+    pub(crate) session_key: SigningKey,
+    pub(crate) records: Arc<StoreRecords>,
+    pub(crate) writer: Writer,
+    pub(crate) links: Links,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) final_view: Arc<AtomicU64>,
+    pub(crate) chain_bytes: usize,
+    pub(crate) runtime: tokio::runtime::Handle,
+    /// Chains being read for peers that are behind, at most a few at once.
+    pub(crate) serving: Arc<Semaphore>,
+}
+
+struct Running {
+    core: Core,
+    local: VecDeque<Input>,
+    replies: BTreeMap<SubmitTicket, Reply>,
+    next_submit: u64,
+    effects: Vec<Effect>,
+}
+
+impl Core {
+    /// Starts the thread; `first` are effects of the engine's restoration.
+    pub(crate) fn start(
+        self,
+        inputs: flume::Receiver<CoreInput>,
+        first: Vec<Effect>,
+    ) -> std::io::Result<JoinHandle<Result<(), String>>> {
+        std::thread::Builder::new().name("core".to_owned()).spawn(move || {
+            let running =
+                Running { core: self, local: VecDeque::new(), replies: BTreeMap::new(), next_submit: 0, effects: first };
+            let hub = Arc::clone(&running.core.hub);
+            let ended = running.run(&inputs);
+            hub.ended(ended.as_ref().err().cloned());
+            ended
+        })
+    }
+}
+
+impl Running {
+    fn run(mut self, inputs: &flume::Receiver<CoreInput>) -> Result<(), String> {
+        let now = self.core.clock.now();
+        self.core.engine.start(now, &mut self.effects);
+        self.settle()?;
+        loop {
+            let next = match inputs.try_recv() {
+                Ok(input) => Some(input),
+                Err(_) => self.wait(inputs)?,
+            };
+            let mut taken = 0;
+            let mut input = next;
+            while let Some(one) = input {
+                if !self.take(one)? {
+                    return Ok(());
+                }
+                taken += 1;
+                input = if taken < ROUND_INPUTS { inputs.try_recv().ok() } else { None };
+            }
+            let now = self.core.clock.now();
+            if now >= self.core.engine.next_deadline() {
+                self.core.engine.handle(now, Input::Tick, &mut self.effects);
+                self.settle()?;
+            }
+            self.core.hub.update(self.core.engine.status());
+        }
+    }
+
+    /// Waits for an input or the engine's next deadline.
+    fn wait(&mut self, inputs: &flume::Receiver<CoreInput>) -> Result<Option<CoreInput>, String> {
+        let now = self.core.clock.now();
+        let at = self.core.engine.next_deadline();
+        let patience = Duration::from_micros(at.since_us(now)).min(Duration::from_secs(1));
+        match inputs.recv_deadline(Instant::now() + patience) {
+            Ok(input) => Ok(Some(input)),
+            Err(flume::RecvTimeoutError::Timeout) => Ok(None),
+            Err(flume::RecvTimeoutError::Disconnected) => Err("every sender is gone".to_owned()),
+        }
+    }
+
+    /// Takes one input; false means stop.
+    fn take(&mut self, input: CoreInput) -> Result<bool, String> {
+        let input = match input {
+            CoreInput::Message { from, content, .. } => Input::Message { from, content },
+            CoreInput::Submit { proposals, reply, .. } => {
+                self.next_submit += 1;
+                let ticket = SubmitTicket(self.next_submit);
+                self.replies.insert(ticket, reply);
+                Input::Submit { ticket, proposals }
+            }
+            CoreInput::Lookup { id, reply } => {
+                let engine = &self.core.engine;
+                let known = engine.is_pending(&id) || engine.find_final(&id).is_some();
+                let _ = reply.send(if known { Known::Pending } else { Known::Unknown });
+                return Ok(true);
+            }
+            CoreInput::LinkUp(peer) => Input::LinkUp(peer),
+            CoreInput::Advice(advice) => Input::Advice(advice),
+            CoreInput::Persisted(ticket) => Input::Persisted { ticket },
+            CoreInput::Fatal(error) => return Err(error),
+            CoreInput::Stop => {
+                self.drive(Input::Stopping)?;
+                self.core.writer.submit(Job::Stop);
+                return Ok(false);
+            }
+        };
+        self.drive(input)?;
+        Ok(true)
+    }
+
+    fn drive(&mut self, input: Input) -> Result<(), String> {
+        let now = self.core.clock.now();
+        self.core.engine.handle(now, input, &mut self.effects);
+        self.settle()
+    }
+
+    /// Carries out effects until none are left; signatures go straight back in.
+    fn settle(&mut self) -> Result<(), String> {
+        loop {
+            for effect in std::mem::take(&mut self.effects) {
+                self.carry_out(effect)?;
+            }
+            let Some(input) = self.local.pop_front() else { return Ok(()) };
+            let now = self.core.clock.now();
+            self.core.engine.handle(now, input, &mut self.effects);
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) -> Result<(), String> {
+        let core = &self.core;
+        match effect {
+            Effect::Sign { ticket, request } => {
+                let signature = sign(&core.session_key, &request)?;
+                core.hub.metrics.signatures.inc();
+                self.local.push_back(Input::Signed { ticket, signature });
+            }
+            Effect::Persist { ticket, records } => core.writer.submit(Job::Persist(ticket, records)),
+            Effect::Index(records) => core.writer.submit(Job::Index(records)),
+            Effect::Send { to, message } => self.send(to, &message),
+            Effect::ServeChain { to, above } => self.serve_chain(to, above),
+            Effect::Accepted { ticket, outcomes } => {
+                core.hub.accepted(&outcomes);
+                if let Some(reply) = self.replies.remove(&ticket) {
+                    let _ = reply.send(outcomes);
+                }
+            }
+            Effect::Publish(blocks) => {
+                let view = core.engine.status().last_final.view.get();
+                core.final_view.store(view, Ordering::Relaxed);
+                core.links.discard_below(view + 1);
+                core.hub.publish(&blocks, crate::clock::system_now());
+            }
+            Effect::Expired(ids) => core.hub.expired(&ids),
+            Effect::Entered { view, reason } => {
+                tracing::trace!(%view, reason = reason.name(), "entered");
+                core.hub.metrics.views.with_label_values(&[reason.name()]).inc();
+            }
+            Effect::Evidence(evidence) => core.hub.evidence(&evidence),
+            Effect::Dropped(reason) => core.hub.metrics.dropped.with_label_values(&[reason]).inc(),
+        }
+        Ok(())
+    }
+
+    fn send(&self, to: Recipient, message: &Message) {
+        let (class, view) = class_of(message);
+        let bytes = Bytes::from(message.to_bytes());
+        let metrics = &self.core.hub.metrics;
+        let copies = match to {
+            Recipient::All => self.core.engine.config().n() as u64 - 1,
+            Recipient::One(_) => 1,
+        };
+        metrics.sent.with_label_values(&[message.name()]).inc_by(copies);
+        metrics.sent_bytes.with_label_values(&[message.name()]).inc_by(bytes.len() as u64 * copies);
+        let frame = Frame { class, view, bytes };
+        match to {
+            Recipient::All => self.core.links.broadcast(frame),
+            Recipient::One(peer) => self.core.links.send(peer.get(), frame),
+        }
+    }
+
+    /// Reads final blocks for a peer that is behind, away from this thread.
+    fn serve_chain(&self, to: ValidatorIndex, above: consensus::types::Height) {
+        let Ok(permit) = Arc::clone(&self.core.serving).try_acquire_owned() else {
+            self.core.hub.metrics.dropped.with_label_values(&["serve_busy"]).inc();
+            return;
+        };
+        let (records, links, hub) =
+            (Arc::clone(&self.core.records), self.core.links.clone(), Arc::clone(&self.core.hub));
+        let (chain_id, most) = (self.core.engine.replica().chain_id(), self.core.chain_bytes);
+        self.core.runtime.spawn_blocking(move || {
+            match serve::final_chain(records.as_ref(), &chain_id, above, most) {
+                Ok(Some(message)) => {
+                    let bytes = Bytes::from(message.to_bytes());
+                    hub.metrics.sent.with_label_values(&[message.name()]).inc();
+                    hub.metrics.sent_bytes.with_label_values(&[message.name()]).inc_by(bytes.len() as u64);
+                    links.send(to.get(), Frame { class: Class::Bulk, view: u64::MAX, bytes });
+                }
+                Ok(None) => {}
+                Err(error) => tracing::error!(%error, "final blocks cannot be read for a peer"),
+            }
+            drop(permit);
+        });
+    }
+}
+
+/// Votes cut through ahead of bodies; what speaks of one view is stale once that view is final.
+fn class_of(message: &Message) -> (Class, u64) {
+    const SMALL_FORWARD: usize = 64;
+    match message {
+        Message::Vote(bundle) => {
+            let view = bundle.statements().iter().map(|statement| statement.view().get()).max();
+            (Class::Vote, view.unwrap_or(u64::MAX))
+        }
+        Message::Proposal(header, _) => (Class::Bulk, header.header().view.get()),
+        Message::Status(_) | Message::Hint(_) => (Class::Vote, u64::MAX),
+        // A few proposals overtake bodies like votes do, so that the leader has them before the hint that wakes it.
+        Message::Forward(proposals) if proposals.len() <= SMALL_FORWARD => (Class::Vote, u64::MAX),
+        Message::Forward(_) | Message::Answer(_) | Message::FinalChain(_) => (Class::Bulk, u64::MAX),
+    }
+}
+
+fn sign(key: &SigningKey, request: &SignRequest) -> Result<Vec<u8>, String> {
+    let (tag, bytes) = match request {
+        SignRequest::Header(header) => (HEADER_TAG, header.to_bytes()),
+        SignRequest::Votes(body) => (BUNDLE_TAG, body.to_bytes()),
+    };
+    key.sign(tag, &bytes).map_err(|error| format!("the session key cannot sign: {error}"))
+}
+
+/// Microseconds as milliseconds with a fraction.
+pub(crate) fn millis(from: Timestamp, to: Timestamp) -> f64 {
+    to.since_us(from) as f64 / 1_000.0
+}

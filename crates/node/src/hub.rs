@@ -1,0 +1,291 @@
+//! What the core tells the rest of the node: final blocks, results, figures.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use consensus::evidence::Evidence;
+use consensus::replica::CommittedBlock;
+use consensus::types::Timestamp;
+use consensus::verify::Rejection;
+use crypto::Digest;
+use engine::{Admission, Application, AppliedBlock, EngineStatus, Refusal};
+use tokio::sync::{broadcast, oneshot, watch};
+
+use crate::core::millis;
+use crate::metrics::Metrics;
+use crate::views::Phases;
+
+/// Final blocks that a slow subscriber may lag behind before it must read them from the store.
+const STREAM_LAG: usize = 1_024;
+/// Proposals whose phases are measured at once, and results whose phases are kept.
+const TIMED_PROPOSALS: usize = 4_096;
+/// Clients waiting for results at once.
+pub(crate) const MAX_WAITERS: usize = 65_536;
+
+/// A final block, told to subscribers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FinalBlock {
+    /// Its height.
+    pub height: u64,
+    /// Its hash.
+    pub hash: Digest,
+}
+
+/// How a proposal was settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Settled {
+    Final,
+    Expired,
+}
+
+#[derive(Clone, Copy)]
+struct Timing {
+    arrived: Timestamp,
+    admitted: Timestamp,
+}
+
+#[derive(Default)]
+struct Timings {
+    open: BTreeMap<Digest, Timing>,
+    done: BTreeMap<Digest, Phases>,
+    order: std::collections::VecDeque<Digest>,
+}
+
+/// What the core tells the rest of the node.
+pub(crate) struct Hub {
+    pub(crate) metrics: Metrics,
+    application: Arc<dyn Application>,
+    tolerated: u32,
+    status: Mutex<EngineStatus>,
+    waiters: Mutex<BTreeMap<Digest, Vec<oneshot::Sender<Settled>>>>,
+    timings: Mutex<Timings>,
+    accused: Mutex<BTreeSet<u16>>,
+    stream: broadcast::Sender<FinalBlock>,
+    last_final_at: Mutex<Option<Timestamp>>,
+    verified: AtomicU64,
+    rejected: AtomicU64,
+    end: watch::Sender<Option<Option<String>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Hub {
+    pub(crate) fn new(metrics: Metrics, application: Arc<dyn Application>, status: EngineStatus, f: u32) -> Self {
+        Self {
+            metrics,
+            application,
+            tolerated: f,
+            status: Mutex::new(status),
+            waiters: Mutex::new(BTreeMap::new()),
+            timings: Mutex::new(Timings::default()),
+            accused: Mutex::new(BTreeSet::new()),
+            stream: broadcast::channel(STREAM_LAG).0,
+            last_final_at: Mutex::new(None),
+            verified: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
+            end: watch::channel(None).0,
+        }
+    }
+
+    pub(crate) fn update(&self, status: EngineStatus) {
+        self.metrics.view.set(status.view.get() as i64);
+        self.metrics.mempool.set(status.mempool_len as i64);
+        *lock(&self.status) = status;
+    }
+
+    pub(crate) fn status(&self) -> EngineStatus {
+        *lock(&self.status)
+    }
+
+    pub(crate) fn last_final_at(&self) -> Option<Timestamp> {
+        *lock(&self.last_final_at)
+    }
+
+    pub(crate) fn subscribe(&self) -> broadcast::Receiver<FinalBlock> {
+        self.stream.subscribe()
+    }
+
+    /// A receiver that fires once the proposal is settled; `None` if too many wait already.
+    pub(crate) fn wait(&self, id: Digest) -> Option<oneshot::Receiver<Settled>> {
+        let mut waiters = lock(&self.waiters);
+        if waiters.len() >= MAX_WAITERS {
+            return None;
+        }
+        let (sender, receiver) = oneshot::channel();
+        let list = waiters.entry(id).or_default();
+        list.retain(|waiter| !waiter.is_closed());
+        list.push(sender);
+        Some(receiver)
+    }
+
+    /// Forgets waiters that have gone away.
+    pub(crate) fn forget(&self, id: &Digest) {
+        let mut waiters = lock(&self.waiters);
+        if let Some(list) = waiters.get_mut(id) {
+            list.retain(|waiter| !waiter.is_closed());
+            if list.is_empty() {
+                waiters.remove(id);
+            }
+        }
+    }
+
+    fn settle<'a>(&self, ids: impl Iterator<Item = &'a Digest>, how: Settled) {
+        let mut waiters = lock(&self.waiters);
+        for id in ids {
+            if waiters.is_empty() {
+                break;
+            }
+            for waiter in waiters.remove(id).unwrap_or_default() {
+                let _ = waiter.send(how);
+            }
+        }
+    }
+
+    /// A proposal of this node's clients is durable; its phases are measured if there is room.
+    pub(crate) fn admitted(&self, id: Digest, arrived: Timestamp, admitted: Timestamp) {
+        let mut timings = lock(&self.timings);
+        if timings.open.len() < TIMED_PROPOSALS && !timings.done.contains_key(&id) {
+            timings.open.insert(id, Timing { arrived, admitted });
+        }
+    }
+
+    pub(crate) fn phases(&self, id: &Digest) -> Option<Phases> {
+        lock(&self.timings).done.get(id).copied()
+    }
+
+    pub(crate) fn publish(&self, blocks: &[CommittedBlock], now: Timestamp) {
+        *lock(&self.last_final_at) = Some(now);
+        for block in blocks {
+            let header = block.header.header();
+            self.time(block, now);
+            self.settle(block.body.ids().iter(), Settled::Final);
+            self.metrics.height.set(header.height.get() as i64);
+            self.metrics.blocks.with_label_values(&[block.path.name()]).inc();
+            self.metrics.values.inc_by(block.body.ids().len() as u64);
+            if header.height.get() > self.application.last_applied() {
+                self.application.apply(&applied(block));
+            }
+            let _ = self.stream.send(FinalBlock { height: header.height.get(), hash: block.header.hash() });
+        }
+        // Against always sending Finalize: two signatures per validator and final block.
+        let made = self.metrics.signatures.get();
+        let blocks: u64 = ["fast", "slow"].iter().map(|path| self.metrics.blocks.with_label_values(&[path]).get()).sum();
+        let always = blocks.saturating_mul(2).max(1);
+        self.metrics.overhead_reduction.set(100.0 * (1.0 - made as f64 / always as f64));
+    }
+
+    fn time(&self, block: &CommittedBlock, now: Timestamp) {
+        let mut timings = lock(&self.timings);
+        for id in block.body.ids() {
+            if timings.open.is_empty() {
+                break;
+            }
+            let Some(timing) = timings.open.remove(id) else { continue };
+            let seen = block.seen_at.max(timing.admitted).min(now);
+            let phases = Phases {
+                verification: millis(timing.arrived, timing.admitted),
+                optimization: millis(timing.admitted, seen),
+                consensus: millis(seen, now),
+                total: millis(timing.arrived, now),
+            };
+            self.metrics.consensus_duration.observe(phases.total / 1_000.0);
+            timings.done.insert(*id, phases);
+            timings.order.push_back(*id);
+            if timings.order.len() > TIMED_PROPOSALS
+                && let Some(oldest) = timings.order.pop_front()
+            {
+                timings.done.remove(&oldest);
+            }
+        }
+    }
+
+    pub(crate) fn expired(&self, ids: &[Digest]) {
+        let mut timings = lock(&self.timings);
+        for id in ids {
+            timings.open.remove(id);
+        }
+        drop(timings);
+        self.settle(ids.iter(), Settled::Expired);
+    }
+
+    pub(crate) fn accepted(&self, outcomes: &[Result<Admission, Refusal>]) {
+        for outcome in outcomes {
+            match outcome {
+                Ok(_) => self.metrics.proposals.inc(),
+                Err(refusal) => self.metrics.refused.with_label_values(&[refusal_name(refusal)]).inc(),
+            }
+        }
+    }
+
+    pub(crate) fn evidence(&self, evidence: &Evidence) {
+        let accused = evidence.accused();
+        tracing::error!(validator = %accused, view = %evidence.view(), kind = evidence.kind().name(), "a validator broke the rules");
+        self.restore_accused([accused.get()]);
+    }
+
+    /// Validators against whom evidence is held.
+    pub(crate) fn restore_accused(&self, indices: impl IntoIterator<Item = u16>) {
+        let mut accused = lock(&self.accused);
+        accused.extend(indices);
+        self.metrics.accused.set(accused.len() as i64);
+        let seen = accused.len() as f64;
+        let tolerated = f64::from(self.tolerated);
+        let ratio = if tolerated > 0.0 { ((tolerated - seen) / tolerated).max(-1.0) } else { f64::from(u8::from(seen == 0.0)) };
+        self.metrics.bft_ratio.set(ratio);
+    }
+
+    pub(crate) fn accused(&self) -> BTreeSet<u16> {
+        lock(&self.accused).clone()
+    }
+
+    pub(crate) fn verified(&self, kind: &str) {
+        self.verified.fetch_add(1, Ordering::Relaxed);
+        self.metrics.received.with_label_values(&[kind]).inc();
+    }
+
+    pub(crate) fn rejected(&self, peer: u16, rejection: &Rejection) {
+        tracing::warn!(peer, %rejection, "message refused");
+        self.rejected.fetch_add(1, Ordering::Relaxed);
+        self.metrics.dropped.with_label_values(&[rejection.name()]).inc();
+        self.metrics.verification_failures.with_label_values(&[&peer.to_string()]).inc();
+    }
+
+    /// Share of received messages that verified; 1 before the first.
+    pub(crate) fn verification_rate(&self) -> f64 {
+        let good = self.verified.load(Ordering::Relaxed) as f64;
+        let bad = self.rejected.load(Ordering::Relaxed) as f64;
+        if good + bad > 0.0 { good / (good + bad) } else { 1.0 }
+    }
+
+    pub(crate) fn ended(&self, error: Option<String>) {
+        self.end.send_replace(Some(error));
+        lock(&self.waiters).clear();
+    }
+
+    /// Fires when the core has ended; carries the reason unless it was asked to.
+    pub(crate) fn end(&self) -> watch::Receiver<Option<Option<String>>> {
+        self.end.subscribe()
+    }
+}
+
+/// A refusal's name in metrics and error codes.
+pub(crate) const fn refusal_name(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::Busy(_) => "busy",
+        Refusal::BytesFull => "memory_full",
+        Refusal::Expired => "expired",
+        Refusal::FarDeadline(_) => "far_deadline",
+        Refusal::TooLarge { .. } => "too_large",
+        Refusal::Application(_) => "application",
+    }
+}
+
+/// A block as the application sees it.
+pub(crate) fn applied(block: &CommittedBlock) -> AppliedBlock {
+    let values = block.body.ids().iter().zip(block.body.proposals()).map(|(id, p)| (*id, p.value.clone())).collect();
+    let header = block.header.header();
+    AppliedBlock { height: header.height.get(), time: header.time, hash: block.header.hash(), values }
+}

@@ -1,0 +1,357 @@
+//! A validator process: `initialize`, `start`, `propose`, `get_consensus_result`, `subscribe`, `shutdown`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use bytes::Bytes;
+use consensus::records::{RecordError, RecordReader, Table};
+use consensus::replica::Advice;
+use consensus::types::Height;
+use consensus::verify::Verifier;
+use crypto::Digest;
+use engine::records::StoreRecords;
+use engine::{AcceptAll, AppliedBlock, Application, Engine, EngineConfig, serve};
+use storage::{ByteStore, FjallStore, StoreError};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, broadcast};
+use transport::{LinkConfig, LinkError, Links, PeerInfo};
+
+use crate::clock::{Clock, system_now};
+use crate::config::Warning;
+use crate::core::{Core, CoreInput, CoreSender};
+use crate::handle::{Inner, NodeError, NodeHandle, ProposalRequest};
+use crate::home::{Home, HomeError, OpenHome};
+use crate::http;
+use crate::hub::{FinalBlock, Hub};
+use crate::metrics::Metrics;
+use crate::peers::Peers;
+use crate::views::ResultView;
+use crate::writer::Writer;
+
+/// Chains read for peers at once.
+const SERVED_AT_ONCE: usize = 2;
+/// Room of a frame beside one block: headers, votes and answers.
+const FRAME_HEADROOM: usize = 4 * 1024 * 1024;
+
+/// Why a node does not start, or has stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The home directory.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store's content.
+    #[error(transparent)]
+    Records(#[from] RecordError),
+    /// The validator links.
+    #[error(transparent)]
+    Links(#[from] LinkError),
+    /// A port.
+    #[error("cannot listen on {address} ({what}): {source}; is another process using the port?")]
+    Listen {
+        /// What for.
+        what: &'static str,
+        /// The address.
+        address: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// A thread or the metrics.
+    #[error("the node cannot start: {0}")]
+    System(String),
+    /// The node ended by itself.
+    #[error("the node has stopped: {0}")]
+    Ended(String),
+}
+
+/// What a caller may choose.
+pub struct NodeOptions {
+    /// The home directory.
+    pub home: PathBuf,
+    /// The application; [`AcceptAll`] orders opaque values.
+    pub application: Arc<dyn Application>,
+    /// Looks up environment variables (`QUANTUM_SECURITY`, `AI_OPTIMIZATION`, `NODE_ID`).
+    pub env: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    /// Where HTTP is served instead of the configuration's `api.listen`.
+    pub api_listen: Option<String>,
+    /// Where validator links are served instead of the configuration's `network.listen`.
+    pub link_listen: Option<String>,
+}
+
+impl NodeOptions {
+    /// The node at `home` with the process' environment and no application.
+    pub fn new(home: impl Into<PathBuf>) -> Self {
+        Self {
+            home: home.into(),
+            application: Arc::new(AcceptAll),
+            env: Box::new(|name| std::env::var(name).ok()),
+            api_listen: None,
+            link_listen: None,
+        }
+    }
+}
+
+/// A validator process. Call [`Node::shutdown`] before dropping it; a node that is only dropped goes on until the process ends.
+pub struct Node {
+    options: NodeOptions,
+    open: OpenHome,
+    store: Option<FjallStore>,
+    running: Option<Running>,
+}
+
+struct Running {
+    handle: NodeHandle,
+    api: http::Server,
+    api_address: std::net::SocketAddr,
+    link_address: std::net::SocketAddr,
+    core: JoinHandle<Result<(), String>>,
+    writer: JoinHandle<()>,
+    advisor: tokio::task::JoinHandle<()>,
+}
+
+impl Node {
+    /// Reads the home directory and opens the store; nothing is sent or served yet.
+    pub fn initialize(options: NodeOptions) -> Result<Self, StartError> {
+        let open = Home::new(&options.home).open(options.env.as_ref())?;
+        let names: Vec<&str> = Table::ALL.iter().map(|table| table.name()).collect();
+        let network = open.genesis.chain_id().as_bytes().to_vec();
+        let store = FjallStore::open(&open.home.store(), &names, open.config.store_options(network))?;
+        Ok(Self { options, open, store: Some(store), running: None })
+    }
+
+    /// What the operator should know about the configuration.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.open.warnings
+    }
+
+    /// What was read from the home directory.
+    pub const fn open_home(&self) -> &OpenHome {
+        &self.open
+    }
+
+    /// Goes on from the store, links up with the other validators and serves HTTP.
+    pub async fn start(&mut self) -> Result<NodeHandle, StartError> {
+        let Some(store) = self.store.take() else {
+            return Err(StartError::System("it was started before".to_owned()));
+        };
+        let (genesis, config) = (self.open.genesis.clone(), self.open.config.clone());
+        let (chain_id, me, epoch) = (genesis.chain_id(), self.open.index, Arc::clone(&genesis.config));
+        let records = Arc::new(StoreRecords(store.reader()));
+        let setup = EngineConfig {
+            config: Arc::clone(&epoch),
+            chain_id,
+            created: genesis.created,
+            me: Some(me),
+            settings: config.settings(),
+            max_batch_size: config.batching.max_batch_size as usize,
+            mempool: config.mempool_limits(),
+            application: Arc::clone(&self.options.application),
+        };
+        let mut effects = Vec::new();
+        let engine = Engine::restore(&setup, records.as_ref(), &mut effects)?;
+        replay(self.options.application.as_ref(), records.as_ref(), &chain_id)?;
+        let metrics = Metrics::new().map_err(|error| StartError::System(error.to_string()))?;
+        let status = engine.status();
+        let hub = Arc::new(Hub::new(metrics, Arc::clone(&self.options.application), status, epoch.quorum.f()));
+        hub.metrics.height.set(status.last_committed.height.get() as i64);
+        let verifier = Verifier::new(Arc::clone(&epoch), chain_id);
+        let final_view = Arc::new(AtomicU64::new(status.last_final.view.get()));
+        let (core_sender, inputs) = CoreSender::new();
+
+        let link_listen = self.options.link_listen.clone().unwrap_or_else(|| config.link_listen(&epoch, me));
+        let link_listener = listen(&link_listen, "validator links").await?;
+        let api_listen = self.options.api_listen.clone().unwrap_or_else(|| config.api.listen.to_string());
+        let api_listener = listen(&api_listen, "HTTP").await?;
+        let address = |listener: &TcpListener| listener.local_addr().map_err(|e| StartError::System(e.to_string()));
+        let (link_address, api_address) = (address(&link_listener)?, address(&api_listener)?);
+
+        let peers = Arc::new(Peers {
+            verifier: verifier.clone(),
+            core: core_sender.clone(),
+            hub: Arc::clone(&hub),
+            final_view: Arc::clone(&final_view),
+        });
+        let links = Links::start(self.link_config(&chain_id), link_listener, peers)?;
+        let system = |error: std::io::Error| StartError::System(error.to_string());
+        let (writer, writer_thread) =
+            Writer::start(Box::new(store), core_sender.clone(), Arc::clone(&hub)).map_err(system)?;
+        let core = Core {
+            engine,
+            clock: Clock::new(),
+            session_key: self.open.session_key.clone(),
+            records: Arc::clone(&records),
+            writer,
+            links: links.clone(),
+            hub: Arc::clone(&hub),
+            final_view,
+            chain_bytes: epoch.limits.max_block_bytes as usize,
+            runtime: tokio::runtime::Handle::current(),
+            serving: Arc::new(Semaphore::new(SERVED_AT_ONCE)),
+        };
+        let core_thread = core.start(inputs, effects).map_err(system)?;
+        let handle = NodeHandle(Arc::new(Inner {
+            genesis,
+            chain_id,
+            me,
+            config,
+            core: core_sender.clone(),
+            records,
+            links,
+            hub,
+            verifier,
+            started: system_now(),
+        }));
+        let accused: Vec<u16> = handle.evidence().map_err(|e| StartError::System(e.to_string()))?.iter().map(|e| e.accused).collect();
+        handle.0.hub.restore_accused(accused);
+        let api = http::Server::start(handle.clone(), api_listener);
+        let advisor = tokio::spawn(advise(handle.clone()));
+        let running =
+            Running { handle: handle.clone(), api, api_address, link_address, core: core_thread, writer: writer_thread, advisor };
+        self.running = Some(running);
+        Ok(handle)
+    }
+
+    fn link_config(&self, chain_id: &Digest) -> LinkConfig {
+        let genesis = &self.open.genesis;
+        let peers = genesis.config.members.iter().enumerate().map(|(at, member)| PeerInfo {
+            index: at as u16,
+            name: member.name.clone(),
+            address: member.address.clone(),
+            link_key: member.link_key.clone(),
+        });
+        let limits = self.open.config.link_limits(genesis.config.limits.max_block_bytes as usize + FRAME_HEADROOM);
+        LinkConfig {
+            level: genesis.config.level,
+            my_index: self.open.index.get(),
+            link_key: self.open.link_key.clone(),
+            peers: peers.collect(),
+            network_id: chain_id.as_bytes().to_vec(),
+            configuration_id: genesis.config.hash().as_bytes().to_vec(),
+            limits,
+        }
+    }
+
+    fn running(&self) -> Result<&Running, NodeError> {
+        self.running.as_ref().ok_or(NodeError::Stopped)
+    }
+
+    /// Where HTTP is served.
+    pub fn api_address(&self) -> Option<std::net::SocketAddr> {
+        self.running.as_ref().map(|running| running.api_address)
+    }
+
+    /// Where validator links are served.
+    pub fn link_address(&self) -> Option<std::net::SocketAddr> {
+        self.running.as_ref().map(|running| running.link_address)
+    }
+
+    /// Proposes a value with the configured timeout; returns its id once it is durable here.
+    pub async fn propose(&self, value: impl Into<Bytes>) -> Result<Digest, NodeError> {
+        let request = ProposalRequest { value: value.into(), ..ProposalRequest::default() };
+        let mut outcomes = self.running()?.handle.submit(vec![request]).await?;
+        outcomes.pop().ok_or(NodeError::Stopped)?.map(|submitted| submitted.id)
+    }
+
+    /// Waits until a proposal is final or expired; `None` if it is unknown here.
+    pub async fn get_consensus_result(&self, id: Digest) -> Result<Option<ResultView>, NodeError> {
+        loop {
+            let result = self.running()?.handle.result(id, Duration::from_secs(60)).await?;
+            if result.as_ref().is_none_or(|result| result.state != crate::views::State::Pending) {
+                return Ok(result);
+            }
+        }
+    }
+
+    /// Final blocks as they come.
+    pub fn subscribe(&self) -> Result<broadcast::Receiver<FinalBlock>, NodeError> {
+        Ok(self.running()?.handle.subscribe())
+    }
+
+    /// Completes when the node ends by itself, with the reason: a failed write, for instance.
+    pub async fn ended(&self) -> StartError {
+        let Some(running) = &self.running else { return StartError::Ended("it was not started".to_owned()) };
+        let mut end = running.handle.0.hub.end();
+        loop {
+            if let Some(reason) = end.borrow_and_update().clone() {
+                return StartError::Ended(reason.unwrap_or_else(|| "it was asked to".to_owned()));
+            }
+            if end.changed().await.is_err() {
+                return StartError::Ended("its core is gone".to_owned());
+            }
+        }
+    }
+
+    /// Stops: what was held back is sent, everything is flushed, links and HTTP are closed.
+    pub async fn shutdown(&mut self) -> Result<(), StartError> {
+        let Some(running) = self.running.take() else { return Ok(()) };
+        running.advisor.abort();
+        running.handle.0.core.urgent(CoreInput::Stop);
+        let Running { core, writer, .. } = running;
+        let ended = tokio::task::spawn_blocking(move || {
+            let ended = core.join().unwrap_or_else(|_| Err("the core panicked".to_owned()));
+            let writer = writer.join().map_err(|_| "the store's writer panicked".to_owned());
+            ended.and(writer)
+        });
+        let ended = ended.await.map_err(|error| StartError::System(error.to_string()))?;
+        running.api.stop().await;
+        running.handle.0.links.shutdown().await;
+        ended.map_err(StartError::Ended)
+    }
+}
+
+async fn listen(address: &str, what: &'static str) -> Result<TcpListener, StartError> {
+    let failed = |source| StartError::Listen { what, address: address.to_owned(), source };
+    TcpListener::bind(address).await.map_err(failed)
+}
+
+/// Final blocks that the application has not applied yet, in order.
+fn replay(application: &dyn Application, records: &dyn RecordReader, chain_id: &Digest) -> Result<(), StartError> {
+    let last = application.last_applied();
+    if last == u64::MAX {
+        return Ok(());
+    }
+    let mut height = Height::new(last).next();
+    while let Some(block) = serve::block(records, chain_id, height)? {
+        let values = block.body.ids().iter().zip(block.body.proposals()).map(|(id, p)| (*id, p.value.clone())).collect();
+        let header = block.header.header();
+        application.apply(&AppliedBlock { height: height.get(), time: header.time, hash: block.record.hash, values });
+        height = height.next();
+    }
+    Ok(())
+}
+
+/// How often the optimizer looks at the links.
+const ADVICE_PERIOD: Duration = Duration::from_secs(1);
+
+/// The seam of the optimizer: links are measured, the rule gives a threshold, the core clamps it.
+async fn advise(handle: NodeHandle) {
+    let inner = &handle.0;
+    let hedge_us = u64::from(inner.config.network.hedge_ms) * 1_000;
+    let epoch = &inner.genesis.config;
+    let mut ticks = tokio::time::interval(ADVICE_PERIOD);
+    loop {
+        ticks.tick().await;
+        let base = epoch.ratios.base.ten_thousandths();
+        let ratio = if inner.config.follows_advice() {
+            let links: Vec<optimizer::LinkSample> = inner
+                .links
+                .status()
+                .iter()
+                .map(|link| optimizer::LinkSample { connected: link.connected, rtt_us: link.rtt_us })
+                .collect();
+            let quality = optimizer::quality(&links, inner.config.network_analysis.latency_threshold_ms.into());
+            optimizer::rule(quality, base)
+        } else {
+            base
+        };
+        let threshold = (u64::from(ratio) * epoch.n() as u64).div_ceil(10_000) as u32;
+        if !inner.core.urgent(CoreInput::Advice(Advice { threshold, hedge_us })) {
+            return;
+        }
+    }
+}

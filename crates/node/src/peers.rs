@@ -1,0 +1,92 @@
+//! The near end of the validator links: frames become verified messages for the core.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use consensus::Decode;
+use consensus::message::Message;
+use consensus::types::ValidatorIndex;
+use consensus::verify::{Rejection, Verifier};
+use transport::{BoxFuture, LinkHandler, LinkInfo};
+
+use crate::core::{CoreInput, CoreSender};
+use crate::hub::Hub;
+
+/// Verification of a larger message is moved off the runtime's workers.
+const LARGE_MESSAGE_BYTES: usize = 128 * 1024;
+
+pub(crate) struct Peers {
+    pub(crate) verifier: Verifier,
+    pub(crate) core: CoreSender,
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) final_view: Arc<AtomicU64>,
+}
+
+impl Peers {
+    /// Whether a message speaks only of views that are final here, so that nobody needs to verify it.
+    fn is_stale(&self, message: &Message) -> bool {
+        let final_view = self.final_view.load(Ordering::Relaxed);
+        match message {
+            Message::Vote(bundle) => bundle.statements().iter().all(|s| s.view().get() <= final_view),
+            Message::Proposal(header, _) => header.header().view.get() <= final_view,
+            _ => false,
+        }
+    }
+
+    async fn take(&self, peer: u16, frame: Bytes) -> Result<(), String> {
+        let from = ValidatorIndex::new(peer);
+        let large = frame.len() > LARGE_MESSAGE_BYTES;
+        let decoded = Message::from_bytes(&frame).map_err(Rejection::from);
+        let verified = match decoded {
+            Ok(message) if self.is_stale(&message) => {
+                self.hub.metrics.dropped.with_label_values(&["stale_unverified"]).inc();
+                return Ok(());
+            }
+            Ok(message) => {
+                let kind = message.name();
+                let verified = if large {
+                    let verifier = self.verifier.clone();
+                    tokio::task::spawn_blocking(move || verifier.verify(from, message)).await.map_err(|e| e.to_string())?
+                } else {
+                    self.verifier.verify(from, message)
+                };
+                verified.map(|verified| (kind, verified))
+            }
+            Err(rejection) => Err(rejection),
+        };
+        match verified {
+            Ok((kind, content)) => {
+                self.hub.verified(kind);
+                let Some(permit) = self.core.permit().await else { return Ok(()) };
+                self.core.urgent(CoreInput::Message { from, content, _permit: permit });
+                Ok(())
+            }
+            Err(rejection) => {
+                self.hub.rejected(peer, &rejection);
+                if rejection.is_misbehaviour() { Err(rejection.to_string()) } else { Ok(()) }
+            }
+        }
+    }
+}
+
+impl LinkHandler for Peers {
+    fn on_connected(&self, peer: u16, info: LinkInfo) {
+        tracing::info!(peer, group = %info.group, remote = %info.remote, "link up");
+        self.core.urgent(CoreInput::LinkUp(ValidatorIndex::new(peer)));
+    }
+
+    fn on_disconnected(&self, peer: u16, reason: &str) {
+        tracing::info!(peer, reason, "link down");
+    }
+
+    fn on_frame<'a>(&'a self, peer: u16, frame: Bytes) -> BoxFuture<'a, Result<(), String>> {
+        Box::pin(self.take(peer, frame))
+    }
+
+    fn on_refused(&self, remote: SocketAddr, reason: &str) {
+        tracing::warn!(%remote, reason, "connection refused");
+        self.hub.metrics.connections_refused.inc();
+    }
+}
