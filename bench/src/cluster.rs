@@ -185,7 +185,10 @@ fn metrics(url: &str) -> Result<BTreeMap<String, f64>, String> {
         .and_then(|mut r| r.body_mut().read_to_string())
         .map_err(|e| e.to_string())?;
     let lines = text.lines().filter(|line| !line.starts_with('#'));
-    Ok(lines.filter_map(|line| line.rsplit_once(' ')).filter_map(|(k, v)| Some((k.to_owned(), v.parse().ok()?))).collect())
+    Ok(lines
+        .filter_map(|line| line.rsplit_once(' '))
+        .filter_map(|(k, v)| Some((k.to_owned(), v.parse().ok()?)))
+        .collect())
 }
 
 /// CPU seconds and resident MiB of a process.
@@ -195,14 +198,18 @@ fn process_figures(pid: u32) -> Result<(f64, f64), String> {
     let fields: Vec<&str> = stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace().collect();
     let ticks: f64 = [11, 12].iter().filter_map(|at| fields.get(*at)?.parse::<f64>().ok()).sum();
     let status = read("status")?;
-    let rss = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<f64>().ok());
+    let rss =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next()?.parse::<f64>().ok());
     Ok((ticks / 100.0, rss.unwrap_or(0.0) / 1_024.0))
 }
 
 /// A validator process: runs until its standard input ends.
 pub(crate) fn node_main(args: &[String]) -> Result<(), String> {
     let home = args.first().ok_or("no home")?;
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing_subscriber::filter::LevelFilter::WARN).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+        .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -40,7 +40,9 @@ pub(crate) fn measure(level: SecurityLevel) -> Result<Floor, String> {
     let verify = median(1_000, || public.verify("bench", &message, &signature).map_err(|e| text(&e)))?;
 
     let dir = tempfile::tempdir().map_err(|e| text(&e))?;
-    let mut store = FjallStore::open(dir.path(), &["bench"], StoreOptions { network: vec![1; 32], ..StoreOptions::default() }).map_err(|e| text(&e))?;
+    let mut store =
+        FjallStore::open(dir.path(), &["bench"], StoreOptions { network: vec![1; 32], ..StoreOptions::default() })
+            .map_err(|e| text(&e))?;
     let mut at = 0_u64;
     let flush = median(500, || {
         at += 1;
@@ -77,7 +79,10 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
     let level = SecurityLevel::from_dimension(option(args, "--level", 768)?).map_err(|e| e.to_string())?;
     let floor = measure(level)?;
     println!("level {} on {} cores, medians in microseconds", level.dimension(), cores());
-    println!("sign {:.0}  verify {:.0}  flush 3.4 KB {:.0}  hop 3.4 KB {:.0}", floor.sign, floor.verify, floor.flush, floor.hop);
+    println!(
+        "sign {:.0}  verify {:.0}  flush 3.4 KB {:.0}  hop 3.4 KB {:.0}",
+        floor.sign, floor.verify, floor.flush, floor.hop
+    );
     Ok(())
 }
 

@@ -35,7 +35,10 @@ fn one_size(n: u16, level: u32, seconds: u64, lone: usize, floor: &Floor) -> Res
     let cluster = Cluster::start(n, level)?;
     let quorum = get_json(&format!("{}/v1/status", cluster.urls[0]))?["quorum"].clone();
     let q_fast = quorum["q_fast"].as_f64().unwrap_or(f64::from(n));
-    println!("== {n} validators (f={}, c={}, q_min={}, q_fast={})", quorum["f"], quorum["c"], quorum["q_min"], quorum["q_fast"]);
+    println!(
+        "== {n} validators (f={}, c={}, q_min={}, q_fast={})",
+        quorum["f"], quorum["c"], quorum["q_min"], quorum["q_fast"]
+    );
 
     let before = cluster.sample()?;
     let (client, inside) = lone_values(&cluster, lone)?;

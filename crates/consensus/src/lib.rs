@@ -7,6 +7,8 @@
 //! Everything here is synchronous and deterministic: no clock, randomness, disk, network, async or floats. The rules are those
 //! of docs/protocol.md; code cites them by id (R1, S1, D2 …).
 
+#![deny(clippy::float_arithmetic)]
+
 pub mod body;
 pub mod bounds;
 pub mod certificate;

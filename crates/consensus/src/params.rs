@@ -278,7 +278,7 @@ pub fn derive(n: u32, f: Option<u32>, c: Option<u32>, lo: Ratio, hi: Ratio) -> R
 }
 
 fn derive_with(n: u32, f: u32, c: Option<u32>, lo: Ratio, hi: Ratio) -> Result<QuorumParams, ParamError> {
-    let majority = u32::try_from((u64::from(n) + u64::from(f)) / 2 + 1).unwrap_or(u32::MAX);
+    let majority = u32::try_from(u64::midpoint(n.into(), f.into()) + 1).unwrap_or(u32::MAX);
     let q_min = lo.ceil_of(n).max(majority);
     let left = i64::from(n) - i64::from(f) - i64::from(c.unwrap_or(0));
     if left < i64::from(q_min) {

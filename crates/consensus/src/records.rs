@@ -77,11 +77,13 @@ pub trait RecordReader {
     fn scan(&self, table: Table, from: &[u8], to: Option<&[u8]>, limit: usize) -> Result<KeyValues, RecordError>;
 
     /// The record with the greatest key.
-    fn last(&self, table: Table) -> Result<Option<(Vec<u8>, Vec<u8>)>, RecordError>;
+    fn last(&self, table: Table) -> Result<Option<KeyValue>, RecordError>;
 }
 
+/// A key and its value.
+pub type KeyValue = (Vec<u8>, Vec<u8>);
 /// Keys and values in order.
-pub type KeyValues = Vec<(Vec<u8>, Vec<u8>)>;
+pub type KeyValues = Vec<KeyValue>;
 
 /// Why the store cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -1,5 +1,7 @@
 //! Proofs of values: what they show, and that every changed byte is noticed.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 mod common;
 
 use common::Network;

@@ -9,6 +9,8 @@
 //!
 //! Nothing here reads a clock, a disk or a socket; [`serve`] reads records through a trait that the surroundings implement.
 
+#![deny(clippy::float_arithmetic)]
+
 mod engine;
 mod io;
 mod ledger;

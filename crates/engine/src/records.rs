@@ -1,6 +1,6 @@
 //! Lets the protocol read and write its records in a byte store: names for tables, nothing else.
 
-use consensus::records::{KeyValues, Record, RecordError, RecordReader, Table};
+use consensus::records::{KeyValue, KeyValues, Record, RecordError, RecordReader, Table};
 use storage::{Batch, ByteReader, StoreError, TableId};
 
 /// A byte store's reader as the protocol sees it.
@@ -23,7 +23,7 @@ impl RecordReader for StoreRecords {
         self.0.scan(id(table), from, to, limit).map_err(failed)
     }
 
-    fn last(&self, table: Table) -> Result<Option<(Vec<u8>, Vec<u8>)>, RecordError> {
+    fn last(&self, table: Table) -> Result<Option<KeyValue>, RecordError> {
         self.0.last(id(table)).map_err(failed)
     }
 }

@@ -352,6 +352,7 @@ fn speed() {
         for (n, (id, proposal)) in items.by_ref().take(waiting as usize) {
             pool.insert(id, proposal, Origin::Own, at(n as u64)).unwrap();
         }
+        #[allow(clippy::disallowed_types, reason = "it measures")]
         let start = std::time::Instant::now();
         let mut done = 0;
         while done < total {

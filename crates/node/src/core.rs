@@ -110,8 +110,13 @@ impl Core {
         first: Vec<Effect>,
     ) -> std::io::Result<JoinHandle<Result<(), String>>> {
         std::thread::Builder::new().name("core".to_owned()).spawn(move || {
-            let running =
-                Running { core: self, local: VecDeque::new(), replies: BTreeMap::new(), next_submit: 0, effects: first };
+            let running = Running {
+                core: self,
+                local: VecDeque::new(),
+                replies: BTreeMap::new(),
+                next_submit: 0,
+                effects: first,
+            };
             let hub = Arc::clone(&running.core.hub);
             let ended = running.run(&inputs);
             hub.ended(ended.as_ref().err().cloned());

@@ -13,7 +13,6 @@ use consensus::evidence::Evidence;
 use consensus::genesis::Genesis;
 use consensus::records::{RecordError, RecordReader, Table};
 use consensus::types::{Height, Timestamp, ValidatorIndex};
-use consensus::verify::Verifier;
 use crypto::Digest;
 use engine::records::StoreRecords;
 use engine::serve::{self, Outcome, StoredBlock};
@@ -85,7 +84,6 @@ pub(crate) struct Inner {
     pub(crate) records: Arc<StoreRecords>,
     pub(crate) links: Links,
     pub(crate) hub: Arc<Hub>,
-    pub(crate) verifier: Verifier,
     pub(crate) started: Timestamp,
 }
 
@@ -162,14 +160,18 @@ impl NodeHandle {
         }
         let deadline = match request.deadline_us {
             Some(deadline) if deadline > consensus::bounds::MAX_NUMBER => {
-                return Err(NodeError::Invalid("deadline is not a time in microseconds since the Unix epoch".to_owned()));
+                return Err(NodeError::Invalid(
+                    "deadline is not a time in microseconds since the Unix epoch".to_owned(),
+                ));
             }
             Some(deadline) => Timestamp::new(deadline),
             None => {
                 let timeout_ms = request.timeout_ms.unwrap_or_else(|| self.0.config.consensus.timeout_ms);
                 if timeout_ms == 0 || timeout_ms > limits.max_timeout_ms {
                     let most = limits.max_timeout_ms;
-                    return Err(NodeError::Invalid(format!("timeout_ms is {timeout_ms}; use 1 to {most} (max_timeout_ms)")));
+                    return Err(NodeError::Invalid(format!(
+                        "timeout_ms is {timeout_ms}; use 1 to {most} (max_timeout_ms)"
+                    )));
                 }
                 now.after_ms(timeout_ms)
             }
@@ -221,6 +223,7 @@ impl NodeHandle {
         match serve::outcome(self.0.records.as_ref(), &id)? {
             None => Ok(None),
             Some(Outcome::Expired) => Ok(Some(ResultView::without_block(id.to_string(), State::Expired))),
+            Some(Outcome::Final(height, _)) if height.get() > self.0.hub.published() => Ok(None),
             Some(Outcome::Final(height, index)) => self.final_result(height, index).map(Some),
         }
     }
@@ -244,7 +247,7 @@ impl NodeHandle {
 
     /// Height of the last block that is final and applied here.
     pub fn height(&self) -> u64 {
-        self.0.hub.status().last_committed.height.get()
+        self.0.hub.published()
     }
 
     /// A final block with its values; `None` if the height is not final here yet.
@@ -265,6 +268,9 @@ impl NodeHandle {
     }
 
     fn block_view(&self, height: u64, with_values: bool) -> Result<Option<BlockView>, NodeError> {
+        if height == 0 || height > self.height() {
+            return Ok(None);
+        }
         let stored = serve::block(self.0.records.as_ref(), &self.0.chain_id, Height::new(height))?;
         let Some(stored) = stored else { return Ok(None) };
         let (descendants, certificate) = serve::finality(self.0.records.as_ref(), &stored.record)?;
@@ -303,7 +309,7 @@ impl NodeHandle {
             level: config.level.dimension(),
             epoch: config.epoch.get(),
             view: status.view.get(),
-            height: status.last_committed.height.get(),
+            height: self.height(),
             block_hash: status.last_committed.hash.to_string(),
             block_time_us: status.last_committed.time.get(),
             since_final_us: self.0.hub.last_final_at().map(|at| system_now().since_us(at)),
@@ -349,8 +355,8 @@ impl NodeHandle {
         let records = self.0.records.scan(Table::Evidence, &[], None, consensus::bounds::MAX_EVIDENCE)?;
         let mut views = Vec::with_capacity(records.len());
         for (_, bytes) in records {
-            let evidence: Evidence = Evidence::from_bytes(&bytes)
-                .map_err(|error| RecordError::damaged(Table::Evidence, error))?;
+            let evidence: Evidence =
+                Evidence::from_bytes(&bytes).map_err(|error| RecordError::damaged(Table::Evidence, error))?;
             views.push(EvidenceView {
                 accused: evidence.accused().get(),
                 name: self.name(evidence.accused()),
@@ -433,7 +439,8 @@ impl NodeHandle {
         HealthView {
             healthy: true,
             degraded: false,
-            reason: "the rule policy sets the threshold of this node's own blocks; learning is not in this version".to_owned(),
+            reason: "the rule policy sets the threshold of this node's own blocks; learning is not in this version"
+                .to_owned(),
             details: json!({"mode": ai.mode.name(), "policy": ai.policy.name()}),
         }
     }

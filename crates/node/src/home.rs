@@ -66,7 +66,9 @@ pub enum HomeError {
     #[error("{0}")]
     NotAMember(String),
     /// NODE_ID names another validator.
-    #[error("NODE_ID (or node.name in config.json) is {node_id:?}, but the keys in this home are those of {name:?}: start each validator on its own home")]
+    #[error(
+        "NODE_ID (or node.name in config.json) is {node_id:?}, but the keys in this home are those of {name:?}: start each validator on its own home"
+    )]
     NodeId {
         /// The environment's name.
         node_id: String,
@@ -192,7 +194,10 @@ impl Home {
 fn find_member(genesis: &Genesis, session: &LoadedKey, link: &LoadedKey) -> Result<ValidatorIndex, HomeError> {
     let name = &session.name;
     let Some(index) = genesis.config.index_of(name) else {
-        return Err(HomeError::NotAMember(format!("the genesis of network {} has no validator named {name}", genesis.network)));
+        return Err(HomeError::NotAMember(format!(
+            "the genesis of network {} has no validator named {name}",
+            genesis.network
+        )));
     };
     let member = &genesis.config.members[index.as_usize()];
     for (kind, named, held) in

@@ -39,6 +39,15 @@ pub(crate) enum Settled {
     Expired,
 }
 
+/// How the core ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// It was asked to.
+    Asked,
+    /// By itself, for this reason.
+    Failed(String),
+}
+
 #[derive(Clone, Copy)]
 struct Timing {
     arrived: Timestamp,
@@ -63,9 +72,11 @@ pub(crate) struct Hub {
     accused: Mutex<BTreeSet<u16>>,
     stream: broadcast::Sender<FinalBlock>,
     last_final_at: Mutex<Option<Timestamp>>,
+    /// Height of the last block whose record is certainly readable from the store.
+    published: AtomicU64,
     verified: AtomicU64,
     rejected: AtomicU64,
-    end: watch::Sender<Option<Option<String>>>,
+    end: watch::Sender<Option<End>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -84,6 +95,7 @@ impl Hub {
             accused: Mutex::new(BTreeSet::new()),
             stream: broadcast::channel(STREAM_LAG).0,
             last_final_at: Mutex::new(None),
+            published: AtomicU64::new(status.last_committed.height.get()),
             verified: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
             end: watch::channel(None).0,
@@ -98,6 +110,11 @@ impl Hub {
 
     pub(crate) fn status(&self) -> EngineStatus {
         *lock(&self.status)
+    }
+
+    /// Height of the last block whose record is certainly readable from the store; a reader may see a later one in part.
+    pub(crate) fn published(&self) -> u64 {
+        self.published.load(Ordering::Acquire)
     }
 
     pub(crate) fn last_final_at(&self) -> Option<Timestamp> {
@@ -161,6 +178,7 @@ impl Hub {
         for block in blocks {
             let header = block.header.header();
             self.time(block, now);
+            self.published.store(header.height.get(), Ordering::Release);
             self.settle(block.body.ids().iter(), Settled::Final);
             self.metrics.height.set(header.height.get() as i64);
             self.metrics.blocks.with_label_values(&[block.path.name()]).inc();
@@ -172,7 +190,8 @@ impl Hub {
         }
         // Against always sending Finalize: two signatures per validator and final block.
         let made = self.metrics.signatures.get();
-        let blocks: u64 = ["fast", "slow"].iter().map(|path| self.metrics.blocks.with_label_values(&[path]).get()).sum();
+        let blocks: u64 =
+            ["fast", "slow"].iter().map(|path| self.metrics.blocks.with_label_values(&[path]).get()).sum();
         let always = blocks.saturating_mul(2).max(1);
         self.metrics.overhead_reduction.set(100.0 * (1.0 - made as f64 / always as f64));
     }
@@ -233,7 +252,8 @@ impl Hub {
         self.metrics.accused.set(accused.len() as i64);
         let seen = accused.len() as f64;
         let tolerated = f64::from(self.tolerated);
-        let ratio = if tolerated > 0.0 { ((tolerated - seen) / tolerated).max(-1.0) } else { f64::from(u8::from(seen == 0.0)) };
+        let ratio =
+            if tolerated > 0.0 { ((tolerated - seen) / tolerated).max(-1.0) } else { f64::from(u8::from(seen == 0.0)) };
         self.metrics.bft_ratio.set(ratio);
     }
 
@@ -261,12 +281,12 @@ impl Hub {
     }
 
     pub(crate) fn ended(&self, error: Option<String>) {
-        self.end.send_replace(Some(error));
+        self.end.send_replace(Some(error.map_or(End::Asked, End::Failed)));
         lock(&self.waiters).clear();
     }
 
-    /// Fires when the core has ended; carries the reason unless it was asked to.
-    pub(crate) fn end(&self) -> watch::Receiver<Option<Option<String>>> {
+    /// Fires when the core has ended.
+    pub(crate) fn end(&self) -> watch::Receiver<Option<End>> {
         self.end.subscribe()
     }
 }

@@ -1,58 +1,59 @@
 //! Metrics, under the names that operators rely on (docs/operations.md).
 
 use prometheus::{
-    Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 
 /// The node's metrics. Labels are bounded: validator indices, and fixed words.
-pub struct Metrics {
+pub(crate) struct Metrics {
     registry: Registry,
     /// From a proposal's arrival here to its finality here, seconds; this node's clients only.
-    pub consensus_duration: Histogram,
+    pub(crate) consensus_duration: Histogram,
     /// Share of messages whose signatures verified since the start; 1 before the first.
-    pub verification_rate: Gauge,
+    pub(crate) verification_rate: Gauge,
     /// Prediction accuracy of the optimizer; NaN until a policy predicts.
-    pub ai_accuracy: Gauge,
+    pub(crate) ai_accuracy: Gauge,
     /// (tolerated − seen faulty) / tolerated; 1 where none is tolerated and none seen.
-    pub bft_ratio: Gauge,
+    pub(crate) bft_ratio: Gauge,
     /// Bytes saved against always sending; 0 before data.
-    pub overhead_reduction: Gauge,
+    pub(crate) overhead_reduction: Gauge,
     /// Final blocks by path.
-    pub blocks: IntCounterVec,
+    pub(crate) blocks: IntCounterVec,
     /// Final values.
-    pub values: IntCounter,
+    pub(crate) values: IntCounter,
     /// Views entered, by reason.
-    pub views: IntCounterVec,
+    pub(crate) views: IntCounterVec,
     /// Current height.
-    pub height: IntGauge,
+    pub(crate) height: IntGauge,
     /// Current view.
-    pub view: IntGauge,
+    pub(crate) view: IntGauge,
     /// Signatures made.
-    pub signatures: IntCounter,
+    pub(crate) signatures: IntCounter,
     /// Messages received and verified, by kind.
-    pub received: IntCounterVec,
+    pub(crate) received: IntCounterVec,
     /// Messages sent (once per broadcast), by kind.
-    pub sent: IntCounterVec,
+    pub(crate) sent: IntCounterVec,
     /// Bytes handed to links, by kind; a broadcast counts once per peer.
-    pub sent_bytes: IntCounterVec,
+    pub(crate) sent_bytes: IntCounterVec,
     /// Messages and votes dropped, by reason.
-    pub dropped: IntCounterVec,
+    pub(crate) dropped: IntCounterVec,
     /// Messages that did not verify, by peer.
-    pub verification_failures: IntGaugeVec,
+    pub(crate) verification_failures: IntGaugeVec,
     /// Proposals taken.
-    pub proposals: IntCounter,
+    pub(crate) proposals: IntCounter,
     /// Proposals refused, by reason.
-    pub refused: IntCounterVec,
+    pub(crate) refused: IntCounterVec,
     /// Proposals waiting.
-    pub mempool: IntGauge,
+    pub(crate) mempool: IntGauge,
     /// Time of one flush to disk, seconds.
-    pub flush: Histogram,
+    pub(crate) flush: Histogram,
     /// Peers connected.
-    pub peers_connected: IntGauge,
+    pub(crate) peers_connected: IntGauge,
     /// Connections refused.
-    pub connections_refused: IntCounter,
+    pub(crate) connections_refused: IntCounter,
     /// Validators proven faulty.
-    pub accused: IntGauge,
+    pub(crate) accused: IntGauge,
 }
 
 fn buckets(from: f64, factor: f64, count: usize) -> Vec<f64> {
@@ -61,7 +62,7 @@ fn buckets(from: f64, factor: f64, count: usize) -> Vec<f64> {
 
 impl Metrics {
     /// All metrics, registered, with their values before data.
-    pub fn new() -> Result<Self, prometheus::Error> {
+    pub(crate) fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         macro_rules! add {
             ($metric:expr) => {{
@@ -98,7 +99,11 @@ impl Metrics {
             )),
             blocks: add!(counters("agent_mesh_final_blocks_total", "Final blocks by path.", "path")),
             values: add!(IntCounter::new("agent_mesh_final_values_total", "Final values.")),
-            views: add!(counters("agent_mesh_views_entered_total", "Views entered, by what ended the one before.", "reason")),
+            views: add!(counters(
+                "agent_mesh_views_entered_total",
+                "Views entered, by what ended the one before.",
+                "reason"
+            )),
             height: add!(IntGauge::new("agent_mesh_height", "Height of the last final block.")),
             view: add!(IntGauge::new("agent_mesh_view", "Current view.")),
             signatures: add!(IntCounter::new("agent_mesh_signatures_total", "Signatures made with the session key.")),
@@ -113,7 +118,11 @@ impl Metrics {
             proposals: add!(IntCounter::new("agent_mesh_proposals_total", "Proposals taken from clients.")),
             refused: add!(counters("agent_mesh_proposals_refused_total", "Proposals refused.", "reason")),
             mempool: add!(IntGauge::new("agent_mesh_mempool_proposals", "Proposals waiting here.")),
-            flush: add!(histogram("agent_mesh_flush_seconds", "Time of one durable write.", buckets(0.000_02, 2.0, 16))),
+            flush: add!(histogram(
+                "agent_mesh_flush_seconds",
+                "Time of one durable write.",
+                buckets(0.000_02, 2.0, 16)
+            )),
             peers_connected: add!(IntGauge::new("agent_mesh_peers_connected", "Validator links that are up.")),
             connections_refused: add!(IntCounter::new(
                 "agent_mesh_connections_refused_total",
@@ -132,7 +141,7 @@ impl Metrics {
     }
 
     /// Everything in the text format 0.0.4.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut out = Vec::new();
         if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut out) {
             tracing::error!(%error, "metrics cannot be encoded");

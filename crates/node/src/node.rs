@@ -13,7 +13,7 @@ use consensus::types::Height;
 use consensus::verify::Verifier;
 use crypto::Digest;
 use engine::records::StoreRecords;
-use engine::{AcceptAll, AppliedBlock, Application, Engine, EngineConfig, serve};
+use engine::{AcceptAll, Application, AppliedBlock, Engine, EngineConfig, serve};
 use storage::{ByteStore, FjallStore, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, broadcast};
@@ -25,7 +25,7 @@ use crate::core::{Core, CoreInput, CoreSender};
 use crate::handle::{Inner, NodeError, NodeHandle, ProposalRequest};
 use crate::home::{Home, HomeError, OpenHome};
 use crate::http;
-use crate::hub::{FinalBlock, Hub};
+use crate::hub::{End, FinalBlock, Hub};
 use crate::metrics::Metrics;
 use crate::peers::Peers;
 use crate::views::ResultView;
@@ -171,7 +171,7 @@ impl Node {
         let (link_address, api_address) = (address(&link_listener)?, address(&api_listener)?);
 
         let peers = Arc::new(Peers {
-            verifier: verifier.clone(),
+            verifier,
             core: core_sender.clone(),
             hub: Arc::clone(&hub),
             final_view: Arc::clone(&final_view),
@@ -203,15 +203,22 @@ impl Node {
             records,
             links,
             hub,
-            verifier,
             started: system_now(),
         }));
-        let accused: Vec<u16> = handle.evidence().map_err(|e| StartError::System(e.to_string()))?.iter().map(|e| e.accused).collect();
+        let accused: Vec<u16> =
+            handle.evidence().map_err(|e| StartError::System(e.to_string()))?.iter().map(|e| e.accused).collect();
         handle.0.hub.restore_accused(accused);
         let api = http::Server::start(handle.clone(), api_listener);
         let advisor = tokio::spawn(advise(handle.clone()));
-        let running =
-            Running { handle: handle.clone(), api, api_address, link_address, core: core_thread, writer: writer_thread, advisor };
+        let running = Running {
+            handle: handle.clone(),
+            api,
+            api_address,
+            link_address,
+            core: core_thread,
+            writer: writer_thread,
+            advisor,
+        };
         self.running = Some(running);
         Ok(handle)
     }
@@ -278,7 +285,10 @@ impl Node {
         let mut end = running.handle.0.hub.end();
         loop {
             if let Some(reason) = end.borrow_and_update().clone() {
-                return StartError::Ended(reason.unwrap_or_else(|| "it was asked to".to_owned()));
+                return StartError::Ended(match reason {
+                    End::Asked => "it was asked to".to_owned(),
+                    End::Failed(reason) => reason,
+                });
             }
             if end.changed().await.is_err() {
                 return StartError::Ended("its core is gone".to_owned());
@@ -317,7 +327,8 @@ fn replay(application: &dyn Application, records: &dyn RecordReader, chain_id: &
     }
     let mut height = Height::new(last).next();
     while let Some(block) = serve::block(records, chain_id, height)? {
-        let values = block.body.ids().iter().zip(block.body.proposals()).map(|(id, p)| (*id, p.value.clone())).collect();
+        let values =
+            block.body.ids().iter().zip(block.body.proposals()).map(|(id, p)| (*id, p.value.clone())).collect();
         let header = block.header.header();
         application.apply(&AppliedBlock { height: height.get(), time: header.time, hash: block.record.hash, values });
         height = height.next();

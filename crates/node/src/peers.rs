@@ -48,7 +48,9 @@ impl Peers {
                 let kind = message.name();
                 let verified = if large {
                     let verifier = self.verifier.clone();
-                    tokio::task::spawn_blocking(move || verifier.verify(from, message)).await.map_err(|e| e.to_string())?
+                    tokio::task::spawn_blocking(move || verifier.verify(from, message))
+                        .await
+                        .map_err(|e| e.to_string())?
                 } else {
                     self.verifier.verify(from, message)
                 };

@@ -56,8 +56,7 @@ impl Attack {
     /// What is sent instead of `message`.
     pub fn rewrite(&mut self, key: &SigningKey, to: Recipient, message: Message) -> Vec<(Recipient, Message)> {
         match (self.kind, &message) {
-            (AttackKind::Silent, _) => Vec::new(),
-            (AttackKind::SilentLeader, Message::Proposal(..)) => Vec::new(),
+            (AttackKind::Silent, _) | (AttackKind::SilentLeader, Message::Proposal(..)) => Vec::new(),
             (AttackKind::EquivocatingLeader | AttackKind::Both, Message::Proposal(header, _)) => {
                 self.two_blocks(key, header.clone(), message)
             }

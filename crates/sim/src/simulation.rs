@@ -325,18 +325,11 @@ impl Simulation {
 
     fn send(&mut self, host: u16, to: Recipient, message: Message) {
         let it = &mut self.hosts[usize::from(host)];
-        let out = match &mut it.attack {
-            Some(attack) => attack.rewrite(&it.key, to, message),
-            None => {
-                match &message {
-                    Message::Proposal(header, _) => {
-                        self.watch.signed(host, &Vote::Header(Arc::new(SignedHeader::clone(header))));
-                    }
-                    Message::Vote(bundle) => self.watch.signed(host, &Vote::Bundle(Arc::new(bundle.clone()))),
-                    _ => {}
-                }
-                vec![(to, message)]
-            }
+        let out = if let Some(attack) = &mut it.attack {
+            attack.rewrite(&it.key, to, message)
+        } else {
+            self.watch_signed(host, &message);
+            vec![(to, message)]
         };
         for (to, message) in out {
             *self.messages.entry(message.name()).or_default() += 1;
@@ -356,6 +349,16 @@ impl Simulation {
             for target in targets {
                 self.carry(host, target, &verified);
             }
+        }
+    }
+
+    fn watch_signed(&mut self, host: u16, message: &Message) {
+        match message {
+            Message::Proposal(header, _) => {
+                self.watch.signed(host, &Vote::Header(Arc::new(SignedHeader::clone(header))));
+            }
+            Message::Vote(bundle) => self.watch.signed(host, &Vote::Bundle(Arc::new(bundle.clone()))),
+            _ => {}
         }
     }
 

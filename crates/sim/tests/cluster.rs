@@ -1,5 +1,7 @@
 //! The core, driven by a small network in virtual time: every size, faults, attackers, restarts.
 
+#![allow(clippy::unwrap_used, reason = "tests")]
+
 use sim::attack::AttackKind;
 use sim::{Fault, Report, Scenario, Simulation};
 

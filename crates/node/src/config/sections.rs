@@ -244,8 +244,6 @@ section! {
 section! {
     /// The store.
     pub struct Storage {
-        /// Final blocks kept; older ones are dropped. 0 keeps all.
-        retain_blocks: u64 = 0, 0..=1_000_000_000_000, "blocks";
         /// Cache of data read from disk.
         cache_bytes: u64 = 4_194_304, 1_048_576..=17_179_869_184, "bytes";
         /// Recent writes held in memory, per table.

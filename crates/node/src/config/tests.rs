@@ -87,7 +87,10 @@ fn unknown_keys_are_refused_with_the_nearest_name() {
         ),
         (r#"{"concensus":{}}"#, "concensus: unknown key; did you mean consensus?"),
         (r#"{"max_proposals":5}"#, "max_proposals: unknown key here; did you mean consensus.max_proposals?"),
-        (r#"{"api":{"retain_blocks":5}}"#, "api.retain_blocks: unknown key here; did you mean storage.retain_blocks?"),
+        (
+            r#"{"api":{"memtable_bytes":5}}"#,
+            "api.memtable_bytes: unknown key here; did you mean storage.memtable_bytes?",
+        ),
         (
             r#"{"ai_optimization":{"performance_weights":{"latancy":0.1}}}"#,
             "ai_optimization.performance_weights.latancy: unknown key; did you mean latency?",
