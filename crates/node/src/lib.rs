@@ -25,4 +25,4 @@ mod writer;
 
 pub use handle::{NodeError, NodeHandle, ProposalRequest, Submitted};
 pub use hub::FinalBlock;
-pub use node::{Node, NodeOptions, StartError};
+pub use node::{Environment, Node, NodeOptions, StartError};

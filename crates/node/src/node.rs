@@ -69,6 +69,9 @@ pub enum StartError {
     Ended(String),
 }
 
+/// Looks up an environment variable.
+pub type Environment = Box<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 /// What a caller may choose.
 pub struct NodeOptions {
     /// The home directory.
@@ -76,7 +79,7 @@ pub struct NodeOptions {
     /// The application; [`AcceptAll`] orders opaque values.
     pub application: Arc<dyn Application>,
     /// Looks up environment variables (`QUANTUM_SECURITY`, `AI_OPTIMIZATION`, `NODE_ID`).
-    pub env: Box<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    pub env: Environment,
     /// Where HTTP is served instead of the configuration's `api.listen`.
     pub api_listen: Option<String>,
     /// Where validator links are served instead of the configuration's `network.listen`.
@@ -245,6 +248,11 @@ impl Node {
 
     fn running(&self) -> Result<&Running, NodeError> {
         self.running.as_ref().ok_or(NodeError::Stopped)
+    }
+
+    /// The running node's handle.
+    pub fn handle(&self) -> Result<NodeHandle, NodeError> {
+        Ok(self.running()?.handle.clone())
     }
 
     /// Where HTTP is served.

@@ -83,7 +83,7 @@ impl LinkHandler for Peers {
         tracing::info!(peer, reason, "link down");
     }
 
-    fn on_frame<'a>(&'a self, peer: u16, frame: Bytes) -> BoxFuture<'a, Result<(), String>> {
+    fn on_frame(&self, peer: u16, frame: Bytes) -> BoxFuture<'_, Result<(), String>> {
         Box::pin(self.take(peer, frame))
     }
 
