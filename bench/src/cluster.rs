@@ -5,8 +5,10 @@ use std::io::Read as _;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use consensus::types::Timestamp;
+use node::setup::{ConfigSource, create_local};
 use node::{Node, NodeOptions};
 
 /// The hidden verb of a validator process.
@@ -40,12 +42,14 @@ impl Cluster {
     pub(crate) fn start(n: u16, level: u32) -> Result<Self, String> {
         let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
         let port = free_ports(n)?;
-        let config = config(level);
-        node::setup::local_network(dir.path(), n, &config, port).map_err(|e| e.to_string())?;
+        let source = ConfigSource::new(&config(level), &|_| None).map_err(|e| e.to_string())?;
+        let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64);
+        let net = dir.path().join("net");
+        create_local(&net, usize::from(n), "bench", port, &source, Timestamp::new(created)).map_err(|e| e.to_string())?;
         let me = std::env::current_exe().map_err(|e| e.to_string())?;
         let mut children = Vec::new();
         for index in 0..n {
-            let home = dir.path().join(format!("v{index}"));
+            let home = net.join(format!("v{index}"));
             let log = std::fs::File::create(home.join("node.log")).map_err(|e| e.to_string())?;
             let child = Command::new(&me)
                 .arg(NODE_VERB)
@@ -74,7 +78,7 @@ impl Cluster {
                     break;
                 }
                 if begun.elapsed() > Duration::from_secs(60) {
-                    let log = std::fs::read_to_string(dir.join(format!("v{index}/node.log"))).unwrap_or_default();
+                    let log = std::fs::read_to_string(dir.join(format!("net/v{index}/node.log"))).unwrap_or_default();
                     return Err(format!("validator {index} does not link up within 60 s; its log:\n{log}"));
                 }
                 std::thread::sleep(Duration::from_millis(20)); // polling, bounded above
@@ -146,15 +150,15 @@ impl Drop for Cluster {
 }
 
 /// The limits that the benchmark raises, printed with its results.
-pub(crate) const RAISED: &str = "max_proposals 1000000, max_batch_size 20000, max_requests_per_second 0 (off)";
+pub(crate) const RAISED: &str = "max_proposals 1000000, max_batch_size 20000, max_requests_per_second 1000000, mempool_bytes 256 MiB, max_foreign_per_peer 1000000";
 
 fn config(level: u32) -> String {
-    let level = if level == 0 { 768 } else { level };
     format!(
         r#"{{"quantum_security": {{"lattice_dimension": {level}}},
             "consensus": {{"max_proposals": 1000000}},
             "batching": {{"max_batch_size": 20000}},
-            "api": {{"max_requests_per_second": 0}},
+            "api": {{"max_requests_per_second": 1000000}},
+            "node": {{"mempool_bytes": 268435456, "max_foreign_per_peer": 1000000}},
             "log": {{"level": "warn"}}}}"#
     )
 }
