@@ -84,7 +84,7 @@ pub struct Body {
     proposals: Vec<Arc<Proposal>>,
     ids: Vec<Digest>,
     root: Digest,
-    sorted: OnceLock<Vec<Digest>>,
+    sorted: OnceLock<Vec<(u64, u32)>>,
 }
 
 impl PartialEq for Body {
@@ -145,20 +145,32 @@ impl Body {
         &self.ids
     }
 
+    /// Ids by their first eight bytes, so that a look-up touches little memory.
+    fn sorted(&self) -> &[(u64, u32)] {
+        self.sorted.get_or_init(|| {
+            let mut places: Vec<(u64, u32)> =
+                self.ids.iter().enumerate().map(|(at, id)| (prefix(id), at as u32)).collect();
+            places.sort_unstable();
+            places
+        })
+    }
+
     /// Whether a proposal is in it.
     pub fn contains(&self, id: &Digest) -> bool {
-        let sorted = self.sorted.get_or_init(|| {
-            let mut ids = self.ids.clone();
-            ids.sort_unstable();
-            ids
-        });
-        sorted.binary_search(id).is_ok()
+        let (sorted, wanted) = (self.sorted(), prefix(id));
+        let from = sorted.partition_point(|(prefix, _)| *prefix < wanted);
+        let same = sorted[from..].iter().take_while(|(prefix, _)| *prefix == wanted);
+        same.into_iter().any(|(_, at)| self.ids.get(*at as usize) == Some(id))
     }
 
     /// Whether a proposal is in it twice.
     pub fn has_repetition(&self) -> bool {
-        self.contains(&self.root); // sorts
-        self.sorted.get().is_some_and(|sorted| sorted.windows(2).any(|pair| pair[0] == pair[1]))
+        let same = self.sorted().chunk_by(|a, b| a.0 == b.0).filter(|same| same.len() > 1);
+        same.into_iter().any(|same| {
+            let mut ids: Vec<&Digest> = same.iter().filter_map(|(_, at)| self.ids.get(*at as usize)).collect();
+            ids.sort_unstable();
+            ids.windows(2).any(|pair| pair[0] == pair[1])
+        })
     }
 
     /// The payload root.
@@ -191,6 +203,10 @@ impl Proposal {
         input.raw(len, "value")?;
         Ok(Self { deadline, priority, nonce, value: whole.slice(start..start + len) })
     }
+}
+
+fn prefix(id: &Digest) -> u64 {
+    id.as_bytes().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
 fn payload_root(algorithm: HashAlgorithm, ids: &[Digest]) -> Digest {

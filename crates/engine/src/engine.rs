@@ -20,8 +20,10 @@ use crate::serve::{self, Outcome, index_records, outcome_record};
 
 /// Tickets of the engine's own writes have this bit; the replica counts from one.
 const ENGINE_TICKET: u64 = 1 << 63;
-/// Bytes of proposals forwarded to one leader in one message.
-const FORWARD_BYTES: usize = 1024 * 1024;
+/// Bytes of proposals forwarded to one leader for one view.
+const FORWARD_BYTES: usize = 64 * 1024;
+/// A leader whose last block was longer than this has enough of its own: forwarding would only multiply bytes, and my own turn comes.
+const BUSY_LEADER_BYTES: usize = 3 * FORWARD_BYTES;
 
 /// How an engine is set up.
 #[derive(Clone)]
@@ -78,6 +80,8 @@ struct Values {
     index: Vec<Record>,
     expired: Vec<Digest>,
     done: Vec<Digest>,
+    /// Bytes of each leader's last final block: who fills its blocks alone needs no more.
+    last_len: BTreeMap<ValidatorIndex, usize>,
 }
 
 impl Payloads for Values {
@@ -100,7 +104,17 @@ impl Payloads for Values {
         self.ledger.check(&self.config, self.application.as_ref(), time, body, ancestors)
     }
 
+    fn included(&mut self, body: &Body) {
+        body.ids().iter().for_each(|id| self.mempool.set_aside(id));
+    }
+
+    fn excluded(&mut self, body: &Body) {
+        body.ids().iter().for_each(|id| self.mempool.put_back(id));
+    }
+
     fn committed(&mut self, block: &CommittedBlock) {
+        let header = block.header.header();
+        self.last_len.insert(header.leader, block.body.encoded().len());
         for id in block.body.ids() {
             if self.mempool.remove(id) {
                 self.done.push(*id);
@@ -193,6 +207,7 @@ impl Engine {
             index: Vec::new(),
             expired: Vec::new(),
             done: Vec::new(),
+            last_len: BTreeMap::new(),
         };
         Self {
             replica,
@@ -429,6 +444,9 @@ impl Engine {
             return; // my own turn: no need to bother others
         }
         for leader in leaders.into_iter().filter(|leader| *leader != me) {
+            if self.values.last_len.get(&leader).is_some_and(|bytes| *bytes > BUSY_LEADER_BYTES) {
+                continue;
+            }
             let proposals = self.values.mempool.unforwarded(leader.get(), FORWARD_BYTES);
             if !proposals.is_empty() {
                 let proposals = proposals.iter().map(|proposal| proposal.as_ref().clone()).collect();

@@ -217,6 +217,9 @@ impl Mempool {
         let (mut room, mut next, mut found) = (max_bytes, from, Vec::new());
         for (place, slot) in self.own.range(from..) {
             let Some(entry) = self.entry(*slot) else { continue };
+            if !self.order.contains_key(&entry.order) {
+                continue; // set aside: a block has it
+            }
             let bytes = entry.proposal.encoded_len();
             if bytes > room && !found.is_empty() {
                 break;
@@ -236,6 +239,22 @@ impl Mempool {
         self.cursors.remove(&peer);
     }
 
+    /// A block that is on its way to finality holds this proposal: it waits on, but is not selected until it is put back.
+    pub fn set_aside(&mut self, id: &Digest) {
+        let slot = self.slot_of(id);
+        if let Some(order) = slot.and_then(|slot| self.entry(slot)).map(|entry| entry.order) {
+            self.order.remove(&order);
+        }
+    }
+
+    /// The block that held this proposal did not become final.
+    pub fn put_back(&mut self, id: &Digest) {
+        let Some(slot) = self.slot_of(id) else { return };
+        if let Some(order) = self.entry(slot).map(|entry| entry.order) {
+            self.order.insert(order, slot);
+        }
+    }
+
     /// Whether a proposal waits here.
     pub fn contains(&self, id: &Digest) -> bool {
         self.slot_of(id).is_some()
@@ -246,14 +265,14 @@ impl Mempool {
         self.slot_of(id).and_then(|slot| self.entry(slot)).map(|entry| &entry.proposal)
     }
 
-    /// How many wait.
+    /// How many wait, those set aside included.
     pub fn len(&self) -> usize {
-        self.order.len()
+        self.ids.len()
     }
 
     /// Whether none waits.
     pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.ids.is_empty()
     }
 
     /// How many of this node's clients wait.
@@ -354,7 +373,7 @@ impl Mempool {
             self.release_peer(peer, entry.cost());
         }
         self.bytes = self.bytes.saturating_sub(entry.cost());
-        if self.order.is_empty() {
+        if self.ids.is_empty() {
             // Give back the memory of a burst.
             (self.slots, self.free) = (Vec::new(), Vec::new());
         }

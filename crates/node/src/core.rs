@@ -23,7 +23,7 @@ use transport::{Class, Frame, Links};
 
 use crate::clock::Clock;
 use crate::hub::Hub;
-use crate::writer::{Job, Writer};
+use crate::writer::{Step, Writer};
 
 /// Messages and submissions waiting for the core, at most; further ones wait at their links and clients.
 pub(crate) const CORE_QUEUE: usize = 4_096;
@@ -100,6 +100,8 @@ struct Running {
     replies: BTreeMap<SubmitTicket, Reply>,
     next_submit: u64,
     effects: Vec<Effect>,
+    /// What this step writes.
+    step: Step,
 }
 
 impl Core {
@@ -116,6 +118,7 @@ impl Core {
                 replies: BTreeMap::new(),
                 next_submit: 0,
                 effects: first,
+                step: Step::default(),
             };
             let hub = Arc::clone(&running.core.hub);
             let ended = running.run(&inputs);
@@ -187,7 +190,7 @@ impl Running {
             CoreInput::Fatal(error) => return Err(error),
             CoreInput::Stop => {
                 self.drive(Input::Stopping)?;
-                self.core.writer.submit(Job::Stop);
+                self.core.writer.stop();
                 return Ok(false);
             }
         };
@@ -207,6 +210,11 @@ impl Running {
             for effect in std::mem::take(&mut self.effects) {
                 self.carry_out(effect)?;
             }
+            if self.local.is_empty() {
+                // Everything that this step decided is written together; what waited for it happens at once.
+                let durable = self.core.writer.write(std::mem::take(&mut self.step))?;
+                self.local.extend(durable.into_iter().map(|ticket| Input::Persisted { ticket }));
+            }
             let Some(input) = self.local.pop_front() else { return Ok(()) };
             let now = self.core.clock.now();
             self.core.engine.handle(now, input, &mut self.effects);
@@ -221,8 +229,8 @@ impl Running {
                 core.hub.metrics.signatures.inc();
                 self.local.push_back(Input::Signed { ticket, signature });
             }
-            Effect::Persist { ticket, records } => core.writer.submit(Job::Persist(ticket, records)),
-            Effect::Index(records) => core.writer.submit(Job::Index(records)),
+            Effect::Persist { ticket, records } => self.step.persist(ticket, records),
+            Effect::Index(records) => self.step.index(records),
             Effect::Send { to, message } => self.send(to, &message),
             Effect::ServeChain { to, above } => self.serve_chain(to, above),
             Effect::Accepted { ticket, outcomes } => {

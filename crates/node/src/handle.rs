@@ -187,10 +187,8 @@ impl NodeHandle {
     /// The state of a proposal, after waiting for at most `wait` while it is pending; `None` if it is unknown here.
     pub async fn result(&self, id: Digest, wait: Duration) -> Result<Option<ResultView>, NodeError> {
         let deadline = tokio::time::Instant::now() + wait;
-        let mut waiter = if wait.is_zero() { None } else { self.0.hub.wait(id) };
-        if waiter.is_none() && !wait.is_zero() {
-            return Err(NodeError::TooManyWaiters);
-        }
+        let waiting =
+            if wait.is_zero() { None } else { Some(Waiting::new(&self.0.hub, id).ok_or(NodeError::TooManyWaiters)?) };
         if let Some(result) = self.settled(id)? {
             return Ok(Some(result));
         }
@@ -202,10 +200,8 @@ impl NodeHandle {
             // It may have been settled between the two looks.
             return self.settled(id);
         }
-        if let Some(waiter) = waiter.take() {
-            let waited = tokio::time::timeout_at(deadline, waiter).await;
-            self.0.hub.forget(&id);
-            match waited {
+        if let Some(mut waiting) = waiting {
+            match tokio::time::timeout_at(deadline, &mut waiting.settled).await {
                 Ok(Ok(Settled::Final | Settled::Expired)) => {
                     if let Some(result) = self.settled(id)? {
                         return Ok(Some(result));
@@ -267,7 +263,7 @@ impl NodeHandle {
         Ok(views)
     }
 
-    fn block_view(&self, height: u64, with_values: bool) -> Result<Option<BlockView>, NodeError> {
+    pub(crate) fn block_view(&self, height: u64, with_values: bool) -> Result<Option<BlockView>, NodeError> {
         if height == 0 || height > self.height() {
             return Ok(None);
         }
@@ -452,6 +448,26 @@ impl NodeHandle {
         let connected = self.0.links.status().iter().filter(|link| link.connected).count();
         hub.metrics.peers_connected.set(connected as i64);
         hub.metrics.text()
+    }
+}
+
+/// A place among the waiters, given back however the wait ends: also when its client goes away.
+struct Waiting {
+    hub: Arc<Hub>,
+    id: Digest,
+    settled: oneshot::Receiver<Settled>,
+}
+
+impl Waiting {
+    fn new(hub: &Arc<Hub>, id: Digest) -> Option<Self> {
+        Some(Self { settled: hub.wait(id)?, hub: Arc::clone(hub), id })
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.settled.close();
+        self.hub.forget(&self.id);
     }
 }
 

@@ -138,6 +138,12 @@ impl Hub {
         Some(receiver)
     }
 
+    /// Proposals that are waited for.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        lock(&self.waiters).len()
+    }
+
     /// Forgets waiters that have gone away.
     pub(crate) fn forget(&self, id: &Digest) {
         let mut waiters = lock(&self.waiters);

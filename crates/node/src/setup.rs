@@ -21,7 +21,7 @@ use serde_json::{Map, Value, json};
 use crate::config::{Config, ConfigError, Warning};
 use crate::home::Home;
 
-pub use local::{LINK_PORT_OFFSET, LocalNetwork, create_local, open_local};
+pub use local::{LINK_PORT_OFFSET, LocalNetwork, create_local, local_network, open_local};
 pub use public_file::{PUBLIC_TAG, PublicFile, PublicFileError};
 
 /// K of PROTOCOL section 5: views without finality after which leaders fall back to q_min.

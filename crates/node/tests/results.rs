@@ -36,13 +36,15 @@ async fn every_changed_field_is_noticed() {
                 Value::Number(number) => json!(number.as_u64().unwrap() + 1),
                 other => other.clone(),
             };
-            let verdict = serde_json::from_value::<ResultView>(changed).map(|view| view.verify(&network.genesis).is_ok());
+            let verdict =
+                serde_json::from_value::<ResultView>(changed).map(|view| view.verify(&network.genesis).is_ok());
             let noticed = !matches!(verdict, Ok(true));
             // phases_ms is the node's word: no proof covers it.
             assert_eq!(noticed, field != "phases_ms", "{field}");
             let mut without = json.clone();
             without.as_object_mut().unwrap().remove(&field);
-            let verdict = serde_json::from_value::<ResultView>(without).map(|view| view.verify(&network.genesis).is_ok());
+            let verdict =
+                serde_json::from_value::<ResultView>(without).map(|view| view.verify(&network.genesis).is_ok());
             assert_eq!(!matches!(verdict, Ok(true)), field != "phases_ms", "without {field}");
         }
     }

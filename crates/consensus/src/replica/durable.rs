@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crypto::Digest;
 
-use super::{CommittedBlock, Effect, Input, Recipient, Replica, SignRequest, Ticket, Tip};
+use super::{CommittedBlock, Effect, Input, Payloads, Recipient, Replica, SignRequest, Ticket, Tip};
 use crate::header::SignedHeader;
 use crate::message::Message;
 use crate::records::{Durable, VoteKey, Write};
@@ -50,6 +50,7 @@ impl Replica {
                 }
                 if let Some(block) = self.tree.get_mut(&hash) {
                     block.valid = Some(true);
+                    block.included = true;
                 }
                 self.write_block(&hash);
                 self.write_vote(Vote::Header(Arc::clone(&signed)));
@@ -136,7 +137,7 @@ impl Replica {
     }
 
     /// D4: forgets what the committed block settles; the removals travel with the final record.
-    pub(super) fn prune(&mut self, view: View, committed: &[CommittedBlock]) {
+    pub(super) fn prune(&mut self, view: View, committed: &[CommittedBlock], payloads: &mut dyn Payloads) {
         let gone: Vec<(View, VoteKey)> = self.stored_votes.iter().take_while(|(at, _)| *at <= view).cloned().collect();
         for entry in gone {
             self.stored_votes.remove(&entry);
@@ -147,6 +148,10 @@ impl Replica {
         for block in self.tree.prune(view) {
             let hash = block.header.hash();
             let kept = committed.iter().any(|kept| kept.header.hash() == hash);
+            if let Some(body) = block.body.as_ref().filter(|_| !kept && block.included) {
+                payloads.excluded(body);
+                self.pace.work = true;
+            }
             if !kept && (block.header_stored || block.body_stored) {
                 self.unwritten.push(Write::DropBlock(block.header.header().view, hash));
             }

@@ -221,6 +221,12 @@ pub trait Payloads {
     /// Whether a body may follow these ancestors in a block of this time.
     fn check(&self, time: Timestamp, body: &Body, ancestors: &[Arc<Body>]) -> Result<(), InvalidBody>;
 
+    /// A block with this body has my vote, or is mine: its proposals need no other block unless [`Payloads::excluded`] follows.
+    fn included(&mut self, body: &Body);
+
+    /// A block that was included did not become final.
+    fn excluded(&mut self, body: &Body);
+
     /// A block is final and its body held; blocks come in order, each once.
     fn committed(&mut self, block: &CommittedBlock);
 }

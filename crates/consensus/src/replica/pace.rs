@@ -111,19 +111,30 @@ impl Replica {
         let Some(me) = self.me else { return };
         let message = Message::Hint(self.view);
         let signing = self.pace.proposal_body.is_some();
-        if self.pace.work && !self.pace.told_all && !header_seen && !signing {
-            // A replica with pending proposals tells all.
-            self.pace.told_all = true;
-            self.pace.told_leader = true;
-            effects.push(Effect::Send { to: Recipient::All, message });
-        } else if self.pace.armed_at.is_some() && !self.pace.told_leader && !header_seen {
+        if header_seen || signing {
+            return;
+        }
+        if self.pace.armed_at.is_some() && !self.pace.told_leader {
             // Armed by anything but the header: hint the leader at once.
             self.pace.told_leader = true;
             let leader = self.config.leader(self.view);
             if leader != me {
-                effects.push(Effect::Send { to: Recipient::One(leader), message });
+                effects.push(Effect::Send { to: Recipient::One(leader), message: message.clone() });
             }
         }
+        if self.tell_all_at().is_some_and(|at| now >= at) {
+            // A replica with pending proposals tells all; not before the leader has had a moment to answer with its block.
+            self.pace.told_all = true;
+            effects.push(Effect::Send { to: Recipient::All, message });
+        }
+    }
+
+    /// When the others are told of work here, unless the leader's header comes first.
+    fn tell_all_at(&self) -> Option<Timestamp> {
+        let waits = self.pace.work && !self.pace.told_all && self.me.is_some();
+        let since = self.pace.armed_at.filter(|_| waits)?;
+        let alive = self.views.get(&self.view).is_some_and(|state| !state.headers.is_empty());
+        (!alive && self.pace.proposal_body.is_none()).then(|| since.after_us(self.settings.delta_us / 4))
     }
 
     /// When the replica wants [`super::Input::Tick`] next, if nothing else happens before.
@@ -133,6 +144,9 @@ impl Replica {
             next = Timestamp::new(u64::MAX);
         }
         if let Some(at) = self.pace.timer_deadline().filter(|_| !self.pace.expired) {
+            next = next.min(at);
+        }
+        if let Some(at) = self.tell_all_at() {
             next = next.min(at);
         }
         let hedge = self.hedge_us();

@@ -13,6 +13,10 @@ use crate::votes::Vote;
 
 /// Status answered per peer at once, before the rate limit holds.
 const ANSWER_BURST: u32 = 16;
+/// Doublings of the time that a peer is given to answer: from Δ/2 to 32Δ.
+const MAX_ASK_DOUBLINGS: u32 = 6;
+/// My own body is resent with its header up to this size; who lacks a larger one names it in its Status.
+const RESENT_BODY_BYTES: usize = 64 * 1024;
 /// Bytes of votes, headers and bodies in one answer, roughly.
 const ANSWER_BYTES: usize = 2 * 1024 * 1024;
 
@@ -21,7 +25,8 @@ const ANSWER_BYTES: usize = 2 * 1024 * 1024;
 pub(super) struct Pulls {
     /// The highest view that each peer has spoken of.
     heard: BTreeMap<ValidatorIndex, View>,
-    asked: BTreeMap<ValidatorIndex, Timestamp>,
+    /// When a peer was last asked, and how often since it last answered: each time it is given twice as long.
+    asked: BTreeMap<ValidatorIndex, (Timestamp, u32)>,
     /// Peers to be asked at a time, unless what is missing has come by then.
     waiting: BTreeMap<ValidatorIndex, Timestamp>,
     last_to_all: Option<Timestamp>,
@@ -75,12 +80,12 @@ impl Replica {
     }
 
     fn ask(&mut self, now: Timestamp, peer: ValidatorIndex, effects: &mut Vec<Effect>) {
-        let spacing = self.settings.delta_us / 2;
-        let recently = self.pulls.asked.get(&peer).is_some_and(|at| now < at.after_us(spacing));
-        if recently || Some(peer) == self.me {
+        let (last, tries) = self.pulls.asked.get(&peer).copied().unwrap_or((Timestamp::ZERO, 0));
+        let spacing = (self.settings.delta_us / 2) << tries.saturating_sub(1).min(MAX_ASK_DOUBLINGS);
+        if (tries > 0 && now < last.after_us(spacing)) || Some(peer) == self.me {
             return;
         }
-        self.pulls.asked.insert(peer, now);
+        self.pulls.asked.insert(peer, (now, tries + 1));
         self.pulls.waiting.remove(&peer);
         effects.push(Effect::Send { to: Recipient::One(peer), message: Message::Status(self.status()) });
     }
@@ -156,7 +161,12 @@ impl Replica {
                     continue;
                 }
                 let message = match &vote {
-                    Vote::Header(header) => self.proposal_message(header),
+                    Vote::Header(header) => match self.proposal_message(header) {
+                        Message::Proposal(header, Some(body)) if body.len() > RESENT_BODY_BYTES => {
+                            Message::Proposal(header, None)
+                        }
+                        message => message,
+                    },
                     Vote::Bundle(bundle) => Message::Vote(bundle.as_ref().clone()),
                 };
                 effects.push(Effect::Send { to, message });

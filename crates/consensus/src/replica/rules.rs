@@ -186,6 +186,7 @@ impl Replica {
         let hash = header.hash(self.config.hash_algorithm());
         self.state(view).lock = Some(hash);
         self.write_chain(&parent.hash); // D2
+        payloads.included(&body);
         self.pace.proposal_body = Some((hash, body));
         self.sign(SignRequest::Header(Box::new(header)), effects);
         true
@@ -227,7 +228,7 @@ impl Replica {
     }
 
     /// R3 notarize: in any view inside the window, left, current or future.
-    pub(super) fn notarize(&mut self, now: Timestamp, payloads: &dyn Payloads) -> bool {
+    pub(super) fn notarize(&mut self, now: Timestamp, payloads: &mut dyn Payloads) -> bool {
         if self.me.is_none() {
             return false;
         }
@@ -257,6 +258,10 @@ impl Replica {
                 if self.judge(&hash, &body, &ancestors, payloads) {
                     self.state(view).lock = Some(hash);
                     self.write_chain(&hash); // D2
+                    payloads.included(&body);
+                    if let Some(block) = self.tree.get_mut(&hash) {
+                        block.included = true;
+                    }
                     self.outbox.push(Statement::Notarize(view, hash));
                     self.release_hedged(view);
                     changed = true;
@@ -470,7 +475,7 @@ impl Replica {
             payloads.committed(block);
         }
         self.last_committed = tip;
-        self.prune(tip.view, &blocks);
+        self.prune(tip.view, &blocks, payloads);
         self.persist(vec![Withheld::Publish(blocks)], effects);
         true
     }

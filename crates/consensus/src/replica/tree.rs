@@ -21,6 +21,8 @@ pub(super) struct Block {
     pub(super) justified: bool,
     /// The body's validity, once it could be judged.
     pub(super) valid: Option<bool>,
+    /// Its proposals are set aside.
+    pub(super) included: bool,
     pub(super) header_stored: bool,
     pub(super) body_stored: bool,
 }
@@ -79,6 +81,7 @@ impl Tree {
             late,
             justified: false,
             valid: None,
+            included: false,
             header_stored: false,
             body_stored: false,
             header,

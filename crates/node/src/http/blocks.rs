@@ -56,7 +56,9 @@ pub(super) async fn one(
     });
     let Some(bytes) = found.await? else {
         let last = api.handle.height();
-        return Err(ApiError::not_found(format!("there is no final block of height {height} here; the last one has {last}")));
+        return Err(ApiError::not_found(format!(
+            "there is no final block of height {height} here; the last one has {last}"
+        )));
     };
     // The place is taken until the client has (nearly) all of it.
     let length = bytes.len().to_string();

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
+use axum::http::{HeaderMap, header};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use tokio::time::{Instant, Sleep, sleep, timeout};
@@ -75,18 +76,29 @@ impl TimedBody {
         Ok(all.freeze())
     }
 
-    /// Reads some of the rest and forgets it. A client that sends all before it reads would otherwise see its connection
-    /// reset instead of the answer.
-    pub(super) async fn discard(mut self) {
-        let reading = async {
-            let mut seen = 0;
-            while let Some(Ok(piece)) = self.stream.next().await {
-                seen += piece.len() as u64;
-                if seen > DISCARD_BYTES {
-                    break;
-                }
-            }
-        };
-        let _ = timeout(DISCARD_TIME, reading).await;
+    /// Reads some of the rest and forgets it; see [`discard`].
+    pub(super) async fn discard(self) {
+        forget(self.stream).await;
     }
+}
+
+/// Reads some of a body that nobody wants and forgets it. A client that sends all before it reads would otherwise see its
+/// connection reset instead of the answer. Who asks first (`Expect: 100-continue`) has not sent anything yet.
+pub(super) async fn discard(headers: &HeaderMap, body: Body) {
+    if !headers.contains_key(header::EXPECT) {
+        forget(body.into_data_stream()).await;
+    }
+}
+
+async fn forget(mut stream: BodyDataStream) {
+    let reading = async {
+        let mut seen = 0;
+        while let Some(Ok(piece)) = stream.next().await {
+            seen += piece.len() as u64;
+            if seen > DISCARD_BYTES {
+                break;
+            }
+        }
+    };
+    let _ = timeout(DISCARD_TIME, reading).await;
 }

@@ -26,14 +26,17 @@ use super::lines::{Line, Lines};
 use super::parse;
 use crate::{NodeError, NodeHandle, ProposalRequest};
 
-/// Takes a body with many proposals.
-pub(super) fn take(api: &Shared, body: TimedBody) -> Result<Response, ApiError> {
-    let Ok(place) = Arc::clone(&api.bulk).try_acquire_owned() else {
-        return Err(ApiError::busy("too many bulk requests are being read here; try again"));
-    };
+/// Takes a body with many proposals; `place` is one of the places for bulk requests.
+pub(super) fn take(api: &Shared, place: OwnedSemaphorePermit, body: TimedBody) -> Response {
     let (sender, receiver) = mpsc::unbounded_channel();
     let answers = Answers { sender, room: Arc::new(Semaphore::new(ANSWER_BYTES)) };
-    let bulk = Bulk { api: Arc::clone(api), answers, in_flight: FuturesOrdered::new(), chunk: Chunk::default(), _place: place };
+    let bulk = Bulk {
+        api: Arc::clone(api),
+        answers,
+        in_flight: FuturesOrdered::new(),
+        chunk: Chunk::default(),
+        _place: place,
+    };
     tokio::spawn(async move {
         // Ends early when the client has gone.
         let _ = bulk.run(body).await;
@@ -42,7 +45,7 @@ pub(super) fn take(api: &Shared, body: TimedBody) -> Result<Response, ApiError> 
         let (bytes, _room): (Bytes, OwnedSemaphorePermit) = receiver.recv().await?;
         Some((Ok::<_, Infallible>(bytes), receiver))
     });
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(pieces)).into_response())
+    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(pieces)).into_response()
 }
 
 /// The client has gone.

@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 
-use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
+use axum::body::Body;
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use engine::Refusal;
 use serde::Serialize;
 
-use super::body::BodyError;
+use super::body::{BodyError, discard};
 use crate::NodeError;
 use crate::hub::refusal_name;
 
@@ -50,7 +52,11 @@ impl ApiError {
 
     pub(super) fn internal(error: impl std::fmt::Display) -> Self {
         tracing::error!(%error, "a request failed");
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", format!("the node could not answer: {error}; see its log"))
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            format!("the node could not answer: {error}; see its log"),
+        )
     }
 }
 
@@ -92,6 +98,18 @@ impl From<BodyError> for ApiError {
     }
 }
 
+impl From<PathRejection> for ApiError {
+    fn from(rejection: PathRejection) -> Self {
+        Self::invalid(rejection.body_text())
+    }
+}
+
+impl From<QueryRejection> for ApiError {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::invalid(rejection.body_text())
+    }
+}
+
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = (self.status, axum::Json(self.body)).into_response();
@@ -103,12 +121,14 @@ impl IntoResponse for ApiError {
 }
 
 /// No such path.
-pub(super) async fn no_such_path(uri: Uri) -> ApiError {
+pub(super) async fn no_such_path(uri: Uri, headers: HeaderMap, body: Body) -> ApiError {
+    discard(&headers, body).await;
     ApiError::not_found(format!("there is nothing at {}; GET / lists what is here", shown(uri.path())))
 }
 
 /// No such method on this path.
-pub(super) async fn no_such_method(method: Method, uri: Uri) -> ApiError {
+pub(super) async fn no_such_method(method: Method, uri: Uri, headers: HeaderMap, body: Body) -> ApiError {
+    discard(&headers, body).await;
     let message = format!("{} does not take {}; GET / lists what is here", shown(uri.path()), shown(method.as_str()));
     ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", message)
 }

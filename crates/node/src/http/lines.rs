@@ -27,10 +27,9 @@ impl Lines {
     }
 
     /// The next line that ends in `piece`, which is shortened; `None` when `piece` is used up.
-    pub(super) fn next<'a>(&'a mut self, piece: &mut &'a [u8]) -> Option<Line<'a>> {
+    pub(super) fn next<'s, 'p: 's>(&'s mut self, piece: &mut &'p [u8]) -> Option<Line<'s>> {
         self.forget_given();
-        loop {
-            let Some(end) = piece.iter().position(|byte| *byte == b'\n') else { break };
+        while let Some(end) = piece.iter().position(|byte| *byte == b'\n') {
             let (line, rest) = (&piece[..end], &piece[end + 1..]);
             *piece = rest;
             if std::mem::take(&mut self.skipping) {
@@ -51,15 +50,10 @@ impl Lines {
                 return Some(Line::TooLong);
             }
             self.part.extend_from_slice(line);
-            // A match on the trimmed part would borrow it for the whole loop.
-            match trim(&self.part).len() {
-                0 => self.part.clear(),
-                length if length > self.most => {
-                    self.part.clear();
-                    return Some(Line::TooLong);
-                }
-                _ => return self.give(),
+            if !trim(&self.part).is_empty() {
+                return Some(self.give());
             }
+            self.part.clear();
         }
         self.keep(std::mem::take(piece))
     }
@@ -67,7 +61,7 @@ impl Lines {
     /// The last line, if the body does not end with a line's end.
     pub(super) fn last(&mut self) -> Option<Line<'_>> {
         self.forget_given();
-        if trim(&self.part).is_empty() { None } else { self.give() }
+        if trim(&self.part).is_empty() { None } else { Some(self.give()) }
     }
 
     fn forget_given(&mut self) {
@@ -76,10 +70,10 @@ impl Lines {
         }
     }
 
-    fn give(&mut self) -> Option<Line<'_>> {
+    fn give(&mut self) -> Line<'_> {
         self.given = true;
         let line = trim(&self.part);
-        Some(if line.len() > self.most { Line::TooLong } else { Line::Whole(line) })
+        if line.len() > self.most { Line::TooLong } else { Line::Whole(line) }
     }
 
     /// Keeps the beginning of a line whose end has not come yet.
@@ -132,7 +126,10 @@ mod tests {
         let seen = cut(&[b"ab\n\ncd", b"", b"e\r", b"\n  \n12345678", b"9 and more", b" and more\nf"], 8);
         assert_eq!(seen, [whole("ab"), whole("cde"), None, whole("f")]);
         assert_eq!(cut(&[b"123456789\n1\n"], 8), [None, whole("1")]);
-        assert_eq!(cut(&[b"12345678\r\n", b"12345678\r", b"\n123456789"], 8), [whole("12345678"), whole("12345678"), None]);
+        assert_eq!(
+            cut(&[b"12345678\r\n", b"12345678\r", b"\n123456789"], 8),
+            [whole("12345678"), whole("12345678"), None]
+        );
         assert_eq!(cut(&[b"\n\r\n \n"], 8), []);
     }
 

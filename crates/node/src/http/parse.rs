@@ -140,7 +140,11 @@ impl<'de> Visitor<'de> for Proposal {
     type Value = ProposalRequest;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.text { "a proposal: an object with value or value_b64, or a string" } else { "an object with value or value_b64" })
+        f.write_str(if self.text {
+            "a proposal: an object with value or value_b64, or a string"
+        } else {
+            "an object with value or value_b64"
+        })
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<ProposalRequest, E> {
@@ -162,7 +166,8 @@ impl<'de> Visitor<'de> for Proposal {
                 Field::ValueB64 => {
                     let text = one::<Text<'_>, A>(&mut map, field)?.0;
                     let bytes = BASE64.decode(text.as_bytes());
-                    let bytes = bytes.map_err(|error| A::Error::custom(format!("value_b64 is not base64 with padding: {error}")))?;
+                    let bytes = bytes
+                        .map_err(|error| A::Error::custom(format!("value_b64 is not base64 with padding: {error}")))?;
                     set(&mut value, field, Bytes::from(bytes))?;
                 }
                 Field::Priority => set(&mut request.priority, field, one(&mut map, field)?)?,
@@ -171,7 +176,8 @@ impl<'de> Visitor<'de> for Proposal {
                 Field::Deadline => set(&mut request.deadline_us, field, one(&mut map, field)?)?,
             }
         }
-        request.value = value.ok_or_else(|| A::Error::custom("there is no value: give value (text) or value_b64 (base64)"))?;
+        request.value =
+            value.ok_or_else(|| A::Error::custom("there is no value: give value (text) or value_b64 (base64)"))?;
         Ok(request)
     }
 }
@@ -186,7 +192,9 @@ fn set<T, E: Error>(place: &mut Option<T>, field: Field, found: T) -> Result<(),
         return Ok(());
     }
     Err(match field {
-        Field::Value | Field::ValueB64 => E::custom("the value is given twice: give exactly one of value and value_b64"),
+        Field::Value | Field::ValueB64 => {
+            E::custom("the value is given twice: give exactly one of value and value_b64")
+        }
         other => E::custom(format!("{} is given twice", other.name())),
     })
 }

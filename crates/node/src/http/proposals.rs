@@ -1,5 +1,6 @@
 //! Proposals: taking them, and telling where they stand.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
@@ -11,8 +12,9 @@ use axum::response::{IntoResponse, Response};
 use crypto::Digest;
 use engine::Admission;
 use serde::{Deserialize, Serialize};
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::body::{BodyError, TimedBody};
+use super::body::{BodyError, TimedBody, discard};
 use super::error::{ApiError, shown};
 use super::limits::MAX_WAIT_MS;
 use super::{Shared, bulk, parse};
@@ -30,25 +32,45 @@ struct Taken {
 
 /// POST /v1/proposals
 pub(super) async fn submit(State(api): State<Shared>, headers: HeaderMap, body: Body) -> Result<Response, ApiError> {
-    let limits = &api.limits;
-    let bulk = is_bulk(&headers)?;
-    let bound = if bulk { limits.max_bulk_body_bytes } else { limits.max_body_bytes };
-    let mut body = TimedBody::new(body, bound, limits.body_timeout);
-    if content_length(&headers).is_some_and(|length| length > bound) {
-        // Who asks first has not sent anything yet.
-        if !headers.contains_key(header::EXPECT) {
-            body.discard().await;
+    let patience = api.limits.body_timeout;
+    match plan(&api, &headers) {
+        Ok(Plan::One) => one(&api, TimedBody::new(body, api.limits.max_body_bytes, patience)).await,
+        Ok(Plan::Many(place)) => {
+            let body = TimedBody::new(body, api.limits.max_bulk_body_bytes, patience);
+            Ok(bulk::take(&api, place, body))
         }
-        return Err(body_too_large(&api, bound));
+        Err(error) => {
+            discard(&headers, body).await;
+            Err(error)
+        }
     }
-    if bulk {
-        return bulk::take(&api, body);
+}
+
+/// What the headers say of the body.
+enum Plan {
+    One,
+    Many(OwnedSemaphorePermit),
+}
+
+fn plan(api: &Shared, headers: &HeaderMap) -> Result<Plan, ApiError> {
+    let bulk = is_bulk(headers)?;
+    let bound = if bulk { api.limits.max_bulk_body_bytes } else { api.limits.max_body_bytes };
+    if content_length(headers).is_some_and(|length| length > bound) {
+        return Err(body_too_large(api, bound));
     }
+    if !bulk {
+        return Ok(Plan::One);
+    }
+    let place = Arc::clone(&api.bulk).try_acquire_owned();
+    place.map(Plan::Many).map_err(|_| ApiError::busy("too many bulk requests are being read here; try again"))
+}
+
+async fn one(api: &Shared, mut body: TimedBody) -> Result<Response, ApiError> {
     let bytes = match body.collect().await {
         Ok(bytes) => bytes,
         Err(BodyError::TooLong(bound)) => {
             body.discard().await;
-            return Err(body_too_large(&api, bound));
+            return Err(body_too_large(api, bound));
         }
         Err(error) => return Err(error.into()),
     };

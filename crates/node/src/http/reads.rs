@@ -89,8 +89,10 @@ GET  <a href=\"/metrics\">/metrics</a>                 Prometheus text format 0.
 </pre>
 ";
 
-const CSP: (HeaderName, &str) =
-    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+const CSP: (HeaderName, &str) = (
+    header::CONTENT_SECURITY_POLICY,
+    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+);
 
 /// GET /
 pub(super) async fn index() -> impl IntoResponse {

@@ -151,3 +151,49 @@ fn events(handle: &NodeHandle, from: u64, last: u64, values: bool) -> Result<(u6
     }
     Ok((next, out.into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::http::Api;
+    use crate::http::limits::HttpLimits;
+    use crate::http::tests::Fixture;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_stream_that_lags_reads_the_store() {
+        let fixture = Fixture::alone(json!({})).await;
+        let mut client = fixture.client().await;
+        let mut height = 0;
+        for at in 0..20 {
+            height = fixture.finalize(&mut client, &format!("value {at}")).await["height"].as_u64().unwrap();
+        }
+        let (_go_on, stop) = watch::channel(false);
+        let (sender, live) = broadcast::channel(2);
+        let limits = HttpLimits::of(&fixture.handle);
+        let api = Arc::new(Api::new(fixture.handle.clone(), limits, stop.clone()));
+        let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
+        let beat = Instant::now() + api.limits.keep_alive;
+        let mut stream = Stream { api, next: 1, last: 0, values: false, live, stop, beat, _place: place };
+        let hash = fixture.handle.chain_id();
+        let mut seen = 0;
+        // It sees two of four, ten, then one of one.
+        for upto in [4, 10, 11, height] {
+            for at in seen + 1..=upto {
+                sender.send(FinalBlock { height: at, hash }).unwrap();
+            }
+            while seen < upto {
+                let text = String::from_utf8(stream.piece().await.unwrap().to_vec()).unwrap();
+                for id in text.lines().filter_map(|line| line.strip_prefix("id: ")) {
+                    seen += 1;
+                    assert_eq!(id, seen.to_string());
+                }
+            }
+        }
+        drop(sender);
+        assert!(stream.piece().await.is_none());
+        fixture.end().await;
+    }
+}

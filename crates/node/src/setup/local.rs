@@ -11,6 +11,7 @@ use super::{
     ConfigSource, PublicFile, SetupError, create_genesis, failed, make_directory, make_home, port_of, quorum_of,
     write_new,
 };
+use crate::clock::system_now;
 use crate::home::Home;
 
 /// Validator links of a local network are served this far above its HTTP.
@@ -104,6 +105,13 @@ const fn local(port: u16) -> SocketAddr {
 
 fn home_of(dir: &Path, index: usize) -> Home {
     Home::new(dir.join(format!("v{index}")))
+}
+
+/// Makes a network of `n` validators under `dir` for tests and benchmarks: `config` is the text of a configuration file, the
+/// environment is left out. See [`create_local`].
+pub fn local_network(dir: &Path, n: u16, config: &str, port: u16) -> Result<LocalNetwork, SetupError> {
+    let source = ConfigSource::new(config, &|_| None)?;
+    create_local(dir, usize::from(n), "local", port, &source, system_now())
 }
 
 /// Makes a network of `n` validators under `dir`: genesis.json and the homes v0, v1, …, HTTP on `port` + i of this machine.

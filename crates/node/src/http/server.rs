@@ -1,0 +1,161 @@
+//! Connections: accepting, bounding and ending them.
+
+use std::io::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::{sleep, timeout};
+
+use super::limits::{ACCEPT_PAUSE, HttpLimits, MAX_HEADER_BYTES, MAX_HEADERS};
+use super::{Api, router};
+use crate::NodeHandle;
+
+/// The HTTP server of a node.
+pub struct Server {
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    /// Serves `handle` on `listener` until [`Self::stop`].
+    pub fn start(handle: NodeHandle, listener: TcpListener) -> Self {
+        let limits = HttpLimits::of(&handle);
+        Self::start_with(handle, listener, limits)
+    }
+
+    pub(super) fn start_with(handle: NodeHandle, listener: TcpListener, limits: HttpLimits) -> Self {
+        if let Ok(address) = listener.local_addr()
+            && !address.ip().is_loopback()
+            && !handle.config().api.allow_plain_http
+        {
+            tracing::warn!(
+                %address,
+                "HTTP is served without encryption and without passwords beyond this machine; listen on 127.0.0.1, or set \
+                 api.allow_plain_http if the network is protected otherwise"
+            );
+        }
+        let (stop, stopped) = watch::channel(false);
+        let connections = Connections {
+            router: router(Arc::new(Api::new(handle, limits.clone(), stopped.clone()))),
+            places: Arc::new(Semaphore::new(limits.max_connections)),
+            limits,
+            stop: stopped,
+            tasks: JoinSet::new(),
+        };
+        Self { stop, task: tokio::spawn(connections.serve(listener)) }
+    }
+
+    /// Accepts nothing more, ends streams, lets requests finish for about two seconds, then cuts what is left.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the HTTP server ended badly");
+        }
+    }
+}
+
+struct Connections {
+    router: Router,
+    places: Arc<Semaphore>,
+    limits: HttpLimits,
+    stop: watch::Receiver<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl Connections {
+    async fn serve(mut self, listener: TcpListener) {
+        let mut stop = self.stop.clone();
+        loop {
+            tokio::select! {
+                () = stopped(&mut stop) => break,
+                Some(ended) = self.tasks.join_next(), if !self.tasks.is_empty() => {
+                    if let Err(error) = ended {
+                        tracing::error!(%error, "a connection's task ended badly");
+                    }
+                }
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => self.accept(stream),
+                    Err(error) => {
+                        tracing::warn!(%error, "a connection cannot be accepted");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        drop(listener);
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if timeout(self.limits.stop_timeout, all).await.is_err() {
+            tracing::info!(connections = self.tasks.len(), "connections are cut");
+            self.tasks.shutdown().await;
+        }
+    }
+
+    fn accept(&mut self, stream: TcpStream) {
+        let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            refuse(stream);
+            return;
+        };
+        let (router, limits, stop) = (self.router.clone(), &self.limits, self.stop.clone());
+        self.tasks.spawn(connection(stream, router, limits.header_timeout, limits.write_timeout, stop, place));
+    }
+}
+
+/// Waits until the server stops.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// Says that there is no room, as far as the socket takes it at once, and closes.
+fn refuse(stream: TcpStream) {
+    const BODY: &str = "{\"code\":\"busy\",\"message\":\"too many connections are open here; try again\"}";
+    let answer = format!(
+        "HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/json\r\ncontent-length: {}\r\nretry-after: 1\r\n\
+         connection: close\r\n\r\n{BODY}",
+        BODY.len()
+    );
+    if let Ok(mut stream) = stream.into_std() {
+        // The listener gives non-blocking sockets; a new one has room for this.
+        let _ = stream.write_all(answer.as_bytes());
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    header_timeout: Duration,
+    write_timeout: Duration,
+    mut stop: watch::Receiver<bool>,
+    _place: OwnedSemaphorePermit,
+) {
+    let _ = stream.set_nodelay(true);
+    #[cfg(target_os = "linux")]
+    {
+        // A client that has vanished is noticed even when little is sent to it.
+        let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(write_timeout));
+    }
+    let io = TokioIo::new(super::socket::Socket::new(stream, write_timeout));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(header_timeout)
+        .max_headers(MAX_HEADERS)
+        .max_header_size(MAX_HEADER_BYTES)
+        .serve_connection(io, TowerToHyperService::new(router));
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopped(&mut stop) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended");
+    }
+}
