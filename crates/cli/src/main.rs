@@ -1,3 +1,112 @@
-//! The command line `agent-mesh`.
+//! The command line `agent-mesh`: one module a verb.
 
-fn main() {}
+mod client;
+mod config;
+mod devnet;
+mod evidence;
+mod failure;
+mod genesis;
+mod init;
+mod input;
+mod log;
+mod output;
+mod propose;
+mod quorum;
+mod result;
+mod signals;
+mod start;
+mod status;
+mod values;
+mod verify;
+mod words;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::Outcome;
+use crate::output::Output;
+
+/// Post-quantum Byzantine consensus between organisations that do not trust one another.
+///
+/// Exit codes: 0 ok, 1 failed or invalid, 2 usage, 3 unreachable, 4 expired, 5 busy.
+#[derive(Parser)]
+#[command(name = "agent-mesh", version, max_term_width = 110)]
+struct Cli {
+    /// Print JSON instead of words.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    /// Make a validator's home (keys, configuration, public file), or with --validators a whole local network.
+    Init(init::Args),
+    /// Make or show the genesis of a network.
+    #[command(subcommand)]
+    Genesis(genesis::Verb),
+    /// Run a validator until SIGINT or SIGTERM.
+    Start(start::Args),
+    /// Run a network of real validators on this machine.
+    Devnet(devnet::Args),
+    /// Hand a value, or a file of values, to the network.
+    Propose(propose::Args),
+    /// Ask for the result of a proposal.
+    Result(result::Args),
+    /// Check results offline, against nothing but the genesis.
+    Verify(verify::Args),
+    /// Show where a node stands.
+    Status(status::Args),
+    /// Show the final blocks.
+    Log(log::Args),
+    /// Show how many faults a number of validators tolerates.
+    Quorum(quorum::Args),
+    /// Check, make or show a configuration.
+    #[command(subcommand)]
+    Config(config::Verb),
+    /// Check evidence against a validator.
+    #[command(subcommand)]
+    Evidence(evidence::Verb),
+}
+
+fn run(cli: Cli) -> Outcome {
+    let output = Output { json: cli.json };
+    match cli.verb {
+        Verb::Init(args) => init::run(&args, output),
+        Verb::Genesis(verb) => genesis::run(&verb, output),
+        Verb::Start(args) => start::run(&args),
+        Verb::Devnet(args) => devnet::run(&args, output),
+        Verb::Propose(args) => propose::run(&args, output),
+        Verb::Result(args) => result::run(&args, output),
+        Verb::Verify(args) => verify::run(&args, output),
+        Verb::Status(args) => status::run(&args, output),
+        Verb::Log(args) => log::run(&args, output),
+        Verb::Quorum(args) => quorum::run(&args, output),
+        Verb::Config(verb) => config::run(&verb, output),
+        Verb::Evidence(verb) => evidence::run(&verb, output),
+    }
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            if !failure.message.is_empty() {
+                output::note(format!("agent-mesh: {}", failure.message));
+            }
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

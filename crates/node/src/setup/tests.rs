@@ -89,7 +89,10 @@ fn levels_do_not_mix() {
         SecurityLevel::Level512
     );
     let explicit = source(r#"{"quantum_security": {"lattice_dimension": 768}}"#);
-    assert!(matches!(create_genesis("n", &explicit.config, &[a.clone()], at(1)), Err(SetupError::Levels { .. })));
+    assert!(matches!(
+        create_genesis("n", &explicit.config, std::slice::from_ref(&a), at(1)),
+        Err(SetupError::Levels { .. })
+    ));
     assert!(matches!(create_genesis("n", &config, &[a.clone(), a], at(1)), Err(SetupError::Genesis(_))));
     assert!(create_genesis("n", &config, &[], at(1)).is_err());
 }

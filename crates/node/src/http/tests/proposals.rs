@@ -74,7 +74,8 @@ async fn what_is_wrong_is_said() {
         let message = client.post(content_type, b"{\"value\":\"a\"}").await.error(415, "unsupported_media_type");
         assert!(message.contains(part) && message.contains("application/x-ndjson"), "{message}");
     }
-    let message = client.request("PUT", "/v1/proposals", "", &vec![b'x'; 1_000_000]).await.error(405, "method_not_allowed");
+    let message =
+        client.request("PUT", "/v1/proposals", "", &vec![b'x'; 1_000_000]).await.error(405, "method_not_allowed");
     assert!(message.contains("PUT"), "{message}");
     fixture.end().await;
 }

@@ -1,0 +1,51 @@
+//! `agent-mesh status`: where a node stands.
+
+use crate::client::NodeArg;
+use crate::failure::Outcome;
+use crate::output::{Output, print, print_document};
+use crate::words;
+
+/// Arguments of `status`.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    node: NodeArg,
+}
+
+/// Runs `status`.
+pub(crate) fn run(args: &Args, output: Output) -> Outcome {
+    let status = args.node.client()?.status()?;
+    if output.json {
+        return print_document(&status);
+    }
+    let (q, level) = (&status.quorum, status.level);
+    let level = if level == 0 { "classical, NOT quantum-resistant".to_owned() } else { format!("level {level}") };
+    print(format!(
+        "{} (validator {} of {}), network {}, {level}, version {}",
+        status.name, status.index, q.n, status.network, status.version
+    ))?;
+    print(format!("chain id   {}", status.chain_id))?;
+    let since = status.since_final_us.map_or_else(String::new, |us| format!(", {:.1} s ago", us as f64 / 1e6));
+    print(format!(
+        "log        height {}, block {}… of {}{since}",
+        status.height,
+        words::short(&status.block_hash),
+        words::time(status.block_time_us)
+    ))?;
+    print(format!(
+        "consensus  epoch {}, view {}, view timer {} ms",
+        status.epoch,
+        status.view,
+        status.view_timer_us / 1_000
+    ))?;
+    print(format!(
+        "quorum     {} Byzantine and {} crashed tolerated, q_min {}, q_max {}, q_fast {}",
+        q.f, q.c, q.q_min, q.q_max, q.q_fast
+    ))?;
+    print(format!("links      {} of {} up", status.peers_connected, status.peers))?;
+    print(format!("proposals  {} waiting, {} of them from this node's clients", status.mempool, status.own_proposals))?;
+    if status.accused > 0 {
+        print(format!("EVIDENCE   {} validators are proven faulty: see /v1/evidence", status.accused))?;
+    }
+    Ok(())
+}
