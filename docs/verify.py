@@ -55,6 +55,10 @@ class Refused(Exception):
     """Why something does not hold."""
 
 
+class NotChecked(Exception):
+    """Why nothing could be checked."""
+
+
 def need(holds, why):
     if not holds:
         raise Refused(why)
@@ -151,7 +155,7 @@ def ed25519_verifier():
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     except ImportError:
-        raise Refused("this network signs with Ed25519: pip install cryptography") from None
+        raise NotChecked("this network signs with Ed25519: pip install cryptography") from None
 
     def verify(key, message, signature):
         try:
@@ -167,7 +171,7 @@ def ml_dsa_verifier(algorithm):
     try:
         from dilithium_py import ml_dsa
     except ImportError:
-        raise Refused(f"this network signs with {algorithm}: pip install dilithium-py") from None
+        raise NotChecked(f"this network signs with {algorithm}: pip install dilithium-py") from None
     scheme = {"ml-dsa-44": ml_dsa.ML_DSA_44, "ml-dsa-65": ml_dsa.ML_DSA_65, "ml-dsa-87": ml_dsa.ML_DSA_87}[algorithm]
 
     def verify(key, message, signature):
@@ -623,7 +627,10 @@ def main(arguments):
     try:
         genesis = Genesis(read_json(arguments[0]))
         shown = verify_result(genesis, read_json(arguments[1]))
-    except (Refused, OSError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, not JSON
+    except (NotChecked, OSError) as error:
+        print(f"NOT CHECKED: {error}", file=sys.stderr)
+        return 1
+    except (Refused, ValueError, RecursionError) as error:  # ValueError: not UTF-8, not JSON
         print(f"REFUSED: {error}", file=sys.stderr)
         return 1
     print(f"OK: the value is final in the network {genesis.network!r} (chain {genesis.chain_id.hex()}).")

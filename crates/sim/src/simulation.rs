@@ -1,6 +1,6 @@
 //! The event loop in virtual time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -40,6 +40,10 @@ pub struct Report {
     pub submitted: u64,
     /// Of these, final.
     pub finalized: u64,
+    /// Of these, expired: a final block is dated after their deadline.
+    pub expired: u64,
+    /// Longest time between two heights becoming final anywhere, while submitted values were waiting, in microseconds.
+    pub longest_gap_us: u64,
     /// Height of the highest final block.
     pub height: u64,
     /// Blocks that became final in one round.
@@ -76,6 +80,9 @@ pub struct Simulation {
     trace: Option<Hasher>,
     submitted_at: BTreeMap<Digest, Timestamp>,
     latencies: Vec<u64>,
+    expired: BTreeSet<Digest>,
+    last_progress: Timestamp,
+    longest_gap_us: u64,
     paths: BTreeMap<u64, bool>,
     signatures: u64,
     messages: BTreeMap<&'static str, u64>,
@@ -120,6 +127,9 @@ impl Simulation {
             trace: Some(HashAlgorithm::Sha256.hasher("agent-mesh/trace/v1")),
             submitted_at: BTreeMap::new(),
             latencies: Vec::new(),
+            expired: BTreeSet::new(),
+            last_progress: Timestamp::new(START_US),
+            longest_gap_us: 0,
             paths: BTreeMap::new(),
             signatures: 0,
             messages: BTreeMap::new(),
@@ -243,6 +253,9 @@ impl Simulation {
             value: Bytes::from(format!("value {number}")),
         };
         let id = proposal.id(&self.chain_id);
+        if self.submitted_at.is_empty() {
+            self.last_progress = self.now; // nothing waited until now
+        }
         self.submitted_at.insert(id, self.now);
         let proposals = vec![(id, Arc::new(proposal))];
         self.input(place as u16, Input::Submit { ticket: SubmitTicket(number), proposals });
@@ -297,10 +310,19 @@ impl Simulation {
                         self.note(block.header.hash().as_bytes());
                         self.watch.published(host, height, block.header.hash(), block.body.ids());
                         let fast = block.path == consensus::certificate::FinalityPath::Fast;
+                        if !self.paths.contains_key(&height) {
+                            if !self.submitted_at.is_empty() {
+                                self.longest_gap_us = self.longest_gap_us.max(self.now.since_us(self.last_progress));
+                            }
+                            self.last_progress = self.now;
+                        }
                         self.paths.entry(height).or_insert(fast);
                         for id in block.body.ids() {
                             if let Some(at) = self.submitted_at.remove(id) {
                                 self.latencies.push(self.now.since_us(at));
+                                if self.expired.contains(id) {
+                                    self.watch.violation(format!("{id} was told expired and is final"));
+                                }
                             }
                         }
                     }
@@ -309,7 +331,10 @@ impl Simulation {
                     let honest = self.hosts[evidence.accused().as_usize()].attack.is_none();
                     self.watch.accused(evidence.accused(), honest);
                 }
-                Effect::Accepted { .. } | Effect::Expired(_) | Effect::Entered { .. } | Effect::Dropped(_) => {}
+                Effect::Expired(ids) => {
+                    self.expired.extend(ids.iter().filter(|id| self.submitted_at.contains_key(*id)))
+                }
+                Effect::Accepted { .. } | Effect::Entered { .. } | Effect::Dropped(_) => {}
             }
         }
     }
@@ -402,6 +427,8 @@ impl Simulation {
             violations: self.watch.violations().to_vec(),
             submitted: (self.submitted_at.len() + self.latencies.len()) as u64,
             finalized: self.latencies.len() as u64,
+            expired: self.expired.len() as u64,
+            longest_gap_us: self.longest_gap_us,
             height: self.watch.chain().map(|(height, _)| height).max().unwrap_or(0),
             fast_blocks,
             slow_blocks: self.paths.len() as u64 - fast_blocks,

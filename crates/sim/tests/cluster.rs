@@ -58,6 +58,29 @@ fn one_crashed_validator_costs_little() {
 }
 
 #[test]
+fn killing_any_one_of_six_costs_less_than_two_view_timers() {
+    for validator in 0..6 {
+        for seed in 1..=5 {
+            let crash = Fault::Crash { validator, at_us: 300_000, back_at_us: None };
+            let report = all_final(Scenario { seed, faults: vec![crash], ..Scenario::default() });
+            let timer_us = Scenario::default().settings.timer_floor_us;
+            assert!(report.longest_gap_us < 2 * timer_us, "v{validator} seed {seed}: {} us", report.longest_gap_us);
+        }
+    }
+}
+
+#[test]
+fn values_expire_by_chain_time_and_never_come_back() {
+    for seed in 1..=5 {
+        // No side has a quorum for longer than the values live.
+        let faults = vec![Fault::Partition { side: 0b0000_0111, from_us: 0, to_us: 4_000_000 }];
+        let report = run(Scenario { seed, faults, value_timeout_ms: 1_000, values: 100, ..Scenario::default() });
+        assert!(report.expired > 20, "{report:#?}");
+        assert_eq!(report.finalized + report.expired, report.submitted, "{report:#?}");
+    }
+}
+
+#[test]
 fn a_crashed_validator_comes_back_and_catches_up() {
     for validators in [1, 3, 4, 6, 7] {
         for seed in 1..=5 {

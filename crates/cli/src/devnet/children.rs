@@ -64,9 +64,9 @@ impl Children {
         self.validators[index].process.id()
     }
 
-    /// How many run.
-    pub(super) fn alive(&self) -> usize {
-        self.validators.iter().filter(|validator| !validator.dead).count()
+    /// Which run, by index.
+    pub(super) fn alive(&self) -> Vec<usize> {
+        (0..self.validators.len()).filter(|index| !self.validators[*index].dead).collect()
     }
 
     /// Waits until every validator serves its own network; `false` when asked to stop. A child that ends is an error that shows its log.

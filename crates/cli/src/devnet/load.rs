@@ -76,6 +76,7 @@ impl Summary {
 /// What is known so far.
 struct Tally<'a> {
     network: &'a LocalNetwork,
+    children: Mutex<&'a mut Children>,
     verifier: Verifier,
     total: usize,
     finals: AtomicUsize,
@@ -136,6 +137,7 @@ impl Tally<'_> {
         if last || seen.told_at.elapsed() >= PROGRESS_PERIOD {
             seen.told_at = Instant::now();
             let (finals, verified) = (self.finals.load(Ordering::Relaxed), self.verified.load(Ordering::Relaxed));
+            self.children.lock().unwrap_or_else(PoisonError::into_inner).tell_of_deaths();
             note(format!("{finals} of {} final, {verified} certificates verified offline", self.total));
         }
     }
@@ -151,6 +153,7 @@ pub(super) fn run(
     let (genesis, clients) = (&network.genesis, clients(network)?);
     let tally = Tally {
         network,
+        children: Mutex::new(children),
         verifier: Verifier::new(genesis.config.clone(), genesis.chain_id()),
         total: drafts.len(),
         finals: AtomicUsize::new(0),
@@ -171,22 +174,24 @@ pub(super) fn run(
     let begun = Instant::now();
     bulk.run(drafts, &|settled| tally.settled(settled))?;
     tally.progress(true);
-    children.tell_of_deaths();
     let seconds = begun.elapsed().as_secs_f64();
     let height = tally.seen.lock().unwrap_or_else(PoisonError::into_inner).height;
-    let same_logs = match compare(&clients, height, stop) {
-        Ok(()) => true,
+    let alive = tally.children.into_inner().unwrap_or_else(PoisonError::into_inner).alive();
+    let running: Vec<Client> = alive.iter().map(|index| clients[*index].clone()).collect();
+    let same_logs = match compare(&running, height, stop) {
+        Ok(()) => {
+            let which = if running.len() == clients.len() { "all" } else { "the still running" };
+            let n = running.len();
+            note(format!(
+                "the logs of {which} {n} validators are the same up to height {height}; {seconds:.1} s for the proposals"
+            ));
+            true
+        }
         Err(failure) => {
             note(&failure.message);
             false
         }
     };
-    if same_logs {
-        note(format!(
-            "the logs of all {} validators are the same up to height {height}; {seconds:.1} s for the proposals",
-            clients.len()
-        ));
-    }
     let (finals, verified) = (tally.finals.into_inner(), tally.verified.into_inner());
     Ok(Summary { proposed: tally.total, finals, verified, same_logs })
 }
@@ -213,7 +218,9 @@ fn compare(clients: &[Client], height: u64, stop: &Stop) -> Outcome {
             std::thread::sleep(POLL);
         }
     }
-    let Some((first, others)) = clients.split_first() else { return Ok(()) };
+    let Some((first, others)) = clients.split_first() else {
+        return Err(Failure::failed("no validator runs any more: there is no log to compare"));
+    };
     let mut from = 1;
     while from <= height {
         let limit = PAGE.min(usize::try_from(height - from + 1).unwrap_or(PAGE));

@@ -189,7 +189,7 @@ fn show(network: &LocalNetwork, children: &Children, output: Output) -> Outcome 
 fn watch(children: &mut Children, stop: &Stop) -> Outcome {
     while !stop.requested() {
         children.tell_of_deaths();
-        if children.alive() == 0 {
+        if children.alive().is_empty() {
             return Err(Failure::failed("no validator runs any more; the logs above say why"));
         }
         std::thread::sleep(WATCH_PERIOD);
