@@ -18,7 +18,7 @@ pub(crate) const NODE_VERB: &str = "__node";
 pub(crate) struct Cluster {
     children: Vec<Child>,
     pub(crate) urls: Vec<String>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 /// Figures of all validators together at one moment.
@@ -45,7 +45,8 @@ impl Cluster {
         let source = ConfigSource::new(&config(level), &|_| None).map_err(|e| e.to_string())?;
         let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64);
         let net = dir.path().join("net");
-        create_local(&net, usize::from(n), "bench", port, &source, Timestamp::new(created)).map_err(|e| e.to_string())?;
+        create_local(&net, usize::from(n), "bench", port, &source, Timestamp::new(created))
+            .map_err(|e| e.to_string())?;
         let me = std::env::current_exe().map_err(|e| e.to_string())?;
         let mut children = Vec::new();
         for index in 0..n {
@@ -62,7 +63,7 @@ impl Cluster {
             children.push(child);
         }
         let urls = (0..n).map(|index| format!("http://127.0.0.1:{}", port + index)).collect();
-        let cluster = Self { children, urls, _dir: dir };
+        let cluster = Self { children, urls, dir };
         cluster.wait_until_linked(dir_of(&cluster))?;
         Ok(cluster)
     }
@@ -127,7 +128,7 @@ impl Cluster {
 }
 
 fn dir_of(cluster: &Cluster) -> &Path {
-    cluster._dir.path()
+    cluster.dir.path()
 }
 
 impl Drop for Cluster {

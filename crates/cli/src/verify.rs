@@ -6,6 +6,7 @@ use consensus::genesis::Genesis;
 use consensus::proof::ProvenValue;
 use consensus::verify::Verifier;
 use node::views::ResultView;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::failure::{Failure, Outcome};
@@ -30,11 +31,14 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, output: Output) -> Outcome {
     let genesis = read_genesis(&args.genesis)?;
     let verifier = Verifier::new(genesis.config.clone(), genesis.chain_id());
-    let values = json_values(&read_bytes(&args.result)?).map_err(|failure| failure.at(args.result.display()))?;
-    let (total, mut invalid) = (values.len(), 0);
-    for (at, value) in values.into_iter().enumerate() {
-        let id = value["id"].as_str().unwrap_or("?").to_owned();
-        let checked = serde_json::from_value::<ResultView>(value)
+    let texts = json_texts(&read_bytes(&args.result)?).map_err(|failure| failure.at(args.result.display()))?;
+    let (total, mut invalid) = (texts.len(), 0);
+    for (at, text) in texts.into_iter().enumerate() {
+        let id =
+            serde_json::from_str::<Value>(text.get()).ok().and_then(|value| Some(value["id"].as_str()?.to_owned()));
+        let id = id.unwrap_or_else(|| "?".to_owned());
+        // From the text itself: a detour over a map of values would hide a field that is given twice.
+        let checked = serde_json::from_str::<ResultView>(text.get())
             .map_err(|error| format!("this is not a result: {error}"))
             .and_then(|view| match view.verify_with(&verifier, &genesis) {
                 Ok(proven) => Ok((view, proven)),
@@ -86,19 +90,26 @@ fn valid(view: &ResultView, proven: &ProvenValue, genesis: &Genesis, output: Out
     print(format!("  not shown  {NODES_WORD}"))
 }
 
-/// The JSON values of a text, lists opened: one document, several, or lines.
-pub(crate) fn json_values(bytes: &[u8]) -> Outcome<Vec<Value>> {
-    let mut values = Vec::new();
-    for value in serde_json::Deserializer::from_slice(bytes).into_iter::<Value>() {
-        match value.map_err(|error| Failure::failed(format!("not JSON: {error}")))? {
-            Value::Array(list) => values.extend(list),
-            value => values.push(value),
+/// The JSON documents of a text, lists opened, each as it stands: one document, several, or lines.
+fn json_texts(bytes: &[u8]) -> Outcome<Vec<Box<RawValue>>> {
+    let mut texts = Vec::new();
+    for text in serde_json::Deserializer::from_slice(bytes).into_iter::<Box<RawValue>>() {
+        let text = text.map_err(|error| Failure::failed(format!("not JSON: {error}")))?;
+        if text.get().starts_with('[') {
+            texts.extend(serde_json::from_str::<Vec<Box<RawValue>>>(text.get())?);
+        } else {
+            texts.push(text);
         }
     }
-    if values.is_empty() {
+    if texts.is_empty() {
         return Err(Failure::failed("there is nothing in it to check"));
     }
-    Ok(values)
+    Ok(texts)
+}
+
+/// The JSON values of a text, lists opened.
+pub(crate) fn json_values(bytes: &[u8]) -> Outcome<Vec<Value>> {
+    json_texts(bytes)?.iter().map(|text| Ok(serde_json::from_str(text.get())?)).collect()
 }
 
 #[cfg(test)]
@@ -110,6 +121,9 @@ mod tests {
         assert_eq!(json_values(b"{\"a\":\n1}").unwrap().len(), 1);
         assert_eq!(json_values(b"{}\n{}\n").unwrap().len(), 2);
         assert_eq!(json_values(b"[{}, {}] {}").unwrap().len(), 3);
+        let twice = json_texts(br#"{"id": "a", "state": "final", "weight": 9, "weight": 5}"#).unwrap();
+        let error = serde_json::from_str::<ResultView>(twice[0].get()).unwrap_err().to_string();
+        assert!(error.contains("duplicate field"), "{error}");
         for wrong in [b"".as_slice(), b"[]", b"{", b"{} x"] {
             assert!(json_values(wrong).is_err());
         }

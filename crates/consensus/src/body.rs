@@ -85,6 +85,7 @@ pub struct Body {
     ids: Vec<Digest>,
     root: Digest,
     sorted: OnceLock<Vec<(u64, u32)>>,
+    levels: OnceLock<Vec<Vec<Digest>>>,
 }
 
 impl PartialEq for Body {
@@ -107,7 +108,14 @@ impl Body {
         }
         let (ids, proposals): (Vec<_>, Vec<_>) = items.into_iter().unzip();
         let root = payload_root(hash_algorithm_of(chain_id), &ids);
-        Self { encoded: out.into_bytes().into(), proposals, ids, root, sorted: OnceLock::new() }
+        Self {
+            encoded: out.into_bytes().into(),
+            proposals,
+            ids,
+            root,
+            sorted: OnceLock::new(),
+            levels: OnceLock::new(),
+        }
     }
 
     /// A body without proposals.
@@ -127,7 +135,7 @@ impl Body {
         let ids: Vec<Digest> = proposals.iter().map(|proposal| proposal.id(chain_id)).collect();
         let root = payload_root(hash_algorithm_of(chain_id), &ids);
         let proposals = proposals.into_iter().map(Arc::new).collect();
-        Ok(Self { encoded, proposals, ids, root, sorted: OnceLock::new() })
+        Ok(Self { encoded, proposals, ids, root, sorted: OnceLock::new(), levels: OnceLock::new() })
     }
 
     /// The canonical bytes.
@@ -185,7 +193,8 @@ impl Body {
 
     /// The siblings of proposal `index` up to the values' root.
     pub fn inclusion_path(&self, index: usize) -> Option<Vec<Digest>> {
-        merkle::path(hash_algorithm_of(&self.root), &self.ids, index)
+        let levels = self.levels.get_or_init(|| merkle::levels(hash_algorithm_of(&self.root), &self.ids));
+        merkle::path(levels, index)
     }
 }
 

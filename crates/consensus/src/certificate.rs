@@ -61,7 +61,7 @@ pub enum CertificateError {
 impl FinalityCertificate {
     /// The weight: distinct validators whose votes count for `header`'s block with hash `hash`. The signatures are not looked at here.
     ///
-    /// A vote that does not count is refused, so that a certificate has no room for bytes that nobody checks.
+    /// A vote of a validator that does not count is refused, and so is one that says nothing new.
     pub fn weigh(&self, config: &EpochConfig, header: &Header, hash: &Digest) -> Result<u32, CertificateError> {
         let quorum = &config.quorum;
         let mut table = VoteTable::new(header.view);

@@ -257,6 +257,11 @@ impl EpochConfig {
         if self.policy == SecurityPolicy::Cnsa && self.level != SecurityLevel::Level1024 {
             return Err(ConfigError::Policy { policy: "cnsa", needed: "1024", found: self.level.dimension() });
         }
+        let ThresholdRatios { low, high, .. } = self.ratios;
+        if low > high {
+            let (name, value, max) = ("adaptive_range low end", low.ten_thousandths(), high.ten_thousandths());
+            return Err(ConfigError::Limit { name, value: value.into(), min: 1, max: max.into() });
+        }
         self.check_members()?;
         self.check_limits()
     }
@@ -288,7 +293,14 @@ impl EpochConfig {
         self.check_distinct("name", |member| member.name.as_bytes())?;
         self.check_distinct("address", |member| member.address.as_bytes())?;
         self.check_distinct("session key", |member| member.session_key.as_bytes())?;
-        self.check_distinct("link key", |member| member.link_key.as_bytes())
+        self.check_distinct("link key", |member| member.link_key.as_bytes())?;
+        for (first, member) in self.members.iter().enumerate() {
+            let same = |other: &Member| other.link_key.as_bytes() == member.session_key.as_bytes();
+            if let Some(second) = self.members.iter().position(same) {
+                return Err(ConfigError::Duplicate { first, second, what: "key for votes and for links" });
+            }
+        }
+        Ok(())
     }
 
     fn check_key(

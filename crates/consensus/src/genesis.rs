@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crypto::{Digest, PublicKey, SecurityLevel};
 use serde::{Deserialize, Serialize};
 
-use crate::bounds::MAX_NAME_BYTES;
+use crate::bounds::{MAX_NAME_BYTES, MAX_NUMBER, MAX_PUBLIC_KEY_BYTES};
 use crate::codec::{Decode, DecodeError, Encode, Reader, Writer};
 use crate::config::{
     ConfigError, EpochConfig, IdentityKey, LeaderSchedule, Limits, Member, SecurityPolicy, ThresholdRatios, check_name,
@@ -60,6 +60,12 @@ pub enum GenesisError {
     /// A name in the file is unknown.
     #[error("security_level {0:?} is unknown; use standard, high or cnsa")]
     Policy(String),
+    /// Not a time.
+    #[error("created_us is {0}, which is not a time in microseconds since the Unix epoch")]
+    Created(u64),
+    /// A network begins with epoch 0.
+    #[error("the genesis has epoch {0}; a network begins with epoch 0")]
+    Epoch(Epoch),
     /// Indices are not 0, 1, 2, … in order.
     #[error("validators must be listed with index 0, 1, 2, …; place {place} has index {index}")]
     Index {
@@ -82,6 +88,16 @@ impl Genesis {
     /// Checks names, keys, limits and policy.
     pub fn check(&self) -> Result<(), GenesisError> {
         check_name(&self.network).map_err(|why| GenesisError::Network(self.network.clone(), why))?;
+        if self.created.get() > MAX_NUMBER {
+            return Err(GenesisError::Created(self.created.get()));
+        }
+        if self.config.epoch != Epoch::ZERO {
+            return Err(GenesisError::Epoch(self.config.epoch));
+        }
+        let too_long = |key: &IdentityKey| key.bytes.len() > MAX_PUBLIC_KEY_BYTES;
+        if let Some(at) = self.config.members.iter().position(|m| m.identity_key.as_ref().is_some_and(too_long)) {
+            return Err(GenesisError::Identity(at));
+        }
         Ok(self.config.check()?)
     }
 

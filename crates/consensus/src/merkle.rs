@@ -32,18 +32,19 @@ pub fn root(algorithm: HashAlgorithm, leaves: &[Digest]) -> Option<Digest> {
     level.first().copied()
 }
 
-/// The siblings from leaf `index` up to the root; `None` if there is no such leaf.
-pub fn path(algorithm: HashAlgorithm, leaves: &[Digest], index: usize) -> Option<Vec<Digest>> {
-    leaves.get(index)?;
-    let mut siblings = Vec::new();
-    let mut level = leaves.to_vec();
-    let mut at = index;
-    while level.len() > 1 {
-        siblings.extend(level.get(at ^ 1));
-        level = level_above(algorithm, &level);
-        at /= 2;
+/// All levels of the tree, leaves first; for many paths of one tree.
+pub fn levels(algorithm: HashAlgorithm, leaves: &[Digest]) -> Vec<Vec<Digest>> {
+    let mut levels = vec![leaves.to_vec()];
+    while let Some(last) = levels.last().filter(|last| last.len() > 1) {
+        levels.push(level_above(algorithm, last));
     }
-    Some(siblings)
+    levels
+}
+
+/// The siblings from leaf `index` up to the root; `None` if there is no such leaf.
+pub fn path(levels: &[Vec<Digest>], index: usize) -> Option<Vec<Digest>> {
+    levels.first()?.get(index)?;
+    Some(levels.iter().enumerate().filter_map(|(height, level)| level.get((index >> height) ^ 1)).copied().collect())
 }
 
 /// The root that `leaf` at `index` of `count` leaves has with these siblings; `None` if the path has the wrong length.
@@ -85,7 +86,7 @@ mod tests {
             let leaves: Vec<Digest> = (0..count).map(|i| algorithm.hash("leaf", &[&[i as u8]])).collect();
             let top = root(algorithm, &leaves).unwrap();
             for index in 0..count {
-                let siblings = path(algorithm, &leaves, index).unwrap();
+                let siblings = path(&levels(algorithm, &leaves), index).unwrap();
                 for claimed in 0..count {
                     let got = root_of_path(algorithm, leaves[index], claimed, count, &siblings);
                     assert_eq!(got == Some(top), claimed == index, "count {count} index {index} claimed {claimed}");
@@ -96,6 +97,6 @@ mod tests {
             }
         }
         assert_eq!(root(algorithm, &[]), None);
-        assert_eq!(path(algorithm, &[], 0), None);
+        assert_eq!(path(&levels(algorithm, &[]), 0), None);
     }
 }

@@ -20,6 +20,8 @@ use crate::serve::{self, Outcome, index_records, outcome_record};
 
 /// Tickets of the engine's own writes have this bit; the replica counts from one.
 const ENGINE_TICKET: u64 = 1 << 63;
+/// Pieces of evidence stored against one validator: one convicts, more only fill the disk.
+const MAX_EVIDENCE_EACH: u32 = 16;
 /// Bytes of proposals forwarded to one leader for one view.
 const FORWARD_BYTES: usize = 64 * 1024;
 /// A leader whose last block was longer than this has enough of its own: forwarding would only multiply bytes, and my own turn comes.
@@ -170,6 +172,10 @@ pub struct Engine {
     values: Values,
     batches: OpenBatches,
     awaiting_flush: BTreeMap<Ticket, (SubmitTicket, Vec<Result<Admission, Refusal>>)>,
+    /// Proposals that expired with a block whose record is being written.
+    expiring: BTreeMap<Ticket, Vec<Digest>>,
+    /// Evidence stored, by accused validator.
+    evidence: BTreeMap<ValidatorIndex, u32>,
     next_ticket: u64,
     scratch: Vec<replica::Effect>,
 }
@@ -194,6 +200,11 @@ impl Engine {
         let ledger = Ledger::load(reader, &setup.config, &setup.chain_id, replica.last_committed())?;
         let mut engine = Self::with(setup, replica, ledger);
         engine.restore_pending(setup, reader, effects)?;
+        for (key, _) in reader.scan(Table::Evidence, &[], None, consensus::bounds::MAX_EVIDENCE)? {
+            let signer = key.get(8..10).and_then(|bytes| bytes.try_into().ok()).map(u16::from_be_bytes);
+            let signer = signer.ok_or_else(|| RecordError::damaged(Table::Evidence, "a key"))?;
+            *engine.evidence.entry(ValidatorIndex::new(signer)).or_default() += 1;
+        }
         Ok(engine)
     }
 
@@ -214,6 +225,8 @@ impl Engine {
             values,
             batches: OpenBatches::default(),
             awaiting_flush: BTreeMap::new(),
+            expiring: BTreeMap::new(),
+            evidence: BTreeMap::new(),
             next_ticket: ENGINE_TICKET,
             scratch: Vec::new(),
         }
@@ -289,7 +302,13 @@ impl Engine {
                 }
                 return;
             }
-            Input::Persisted { ticket } => replica::Input::Persisted { ticket },
+            Input::Persisted { ticket } => {
+                let later = self.expiring.split_off(&Ticket(ticket.0 + 1));
+                for ids in std::mem::replace(&mut self.expiring, later).into_values() {
+                    effects.push(Effect::Expired(ids));
+                }
+                replica::Input::Persisted { ticket }
+            }
             Input::Submit { ticket, proposals } => return self.submit(now, ticket, proposals, effects),
             Input::Advice(advice) => replica::Input::Advice(advice),
             Input::LinkUp(peer) => {
@@ -316,11 +335,12 @@ impl Engine {
         for id in std::mem::take(&mut self.values.done) {
             self.values.index.extend(self.batches.settle(&id));
         }
-        let mut entered = false;
+        let (mut entered, mut flush) = (false, None);
         for effect in out.drain(..) {
             match effect {
                 replica::Effect::Sign { ticket, request } => effects.push(Effect::Sign { ticket, request }),
                 replica::Effect::Persist { ticket, writes } => {
+                    flush = Some(ticket);
                     // Outcomes travel with the final records that make them true: a result told can always be found again.
                     let mut records: Vec<Record> = std::mem::take(&mut self.values.index);
                     records.extend(writes.into_iter().flat_map(consensus::records::Write::into_records));
@@ -334,11 +354,16 @@ impl Engine {
                     effects.push(Effect::Entered { view, reason });
                 }
                 replica::Effect::Evidence(evidence) => {
-                    let mut key = Writer::new();
-                    key.u64(evidence.view().get());
-                    key.u16(evidence.accused().get());
-                    let value = Some(evidence.to_bytes());
-                    effects.push(Effect::Index(vec![Record { table: Table::Evidence, key: key.into_bytes(), value }]));
+                    let stored = self.evidence.entry(evidence.accused()).or_default();
+                    if *stored < MAX_EVIDENCE_EACH {
+                        *stored += 1;
+                        let mut key = Writer::new();
+                        key.u64(evidence.view().get());
+                        key.u16(evidence.accused().get());
+                        let value = Some(evidence.to_bytes());
+                        let record = Record { table: Table::Evidence, key: key.into_bytes(), value };
+                        effects.push(Effect::Index(vec![record]));
+                    }
                     effects.push(Effect::Evidence(evidence));
                 }
                 replica::Effect::Dropped(reason) => effects.push(Effect::Dropped(reason)),
@@ -349,7 +374,12 @@ impl Engine {
             effects.push(Effect::Index(std::mem::take(&mut self.values.index)));
         }
         if !self.values.expired.is_empty() {
-            effects.push(Effect::Expired(std::mem::take(&mut self.values.expired)));
+            // Blocks are committed only together with a flush of their records; what expires with them is told after it.
+            let ids = std::mem::take(&mut self.values.expired);
+            match flush {
+                Some(ticket) => drop(self.expiring.insert(ticket, ids)),
+                None => effects.push(Effect::Expired(ids)),
+            }
         }
         if entered {
             self.forward(effects);

@@ -250,8 +250,11 @@ impl Mempool {
     /// The block that held this proposal did not become final.
     pub fn put_back(&mut self, id: &Digest) {
         let Some(slot) = self.slot_of(id) else { return };
-        if let Some(order) = self.entry(slot).map(|entry| entry.order) {
-            self.order.insert(order, slot);
+        let Some((order, own)) = self.entry(slot).map(|entry| (entry.order, entry.own)) else { return };
+        self.order.insert(order, slot);
+        if let Some(place) = own {
+            // It was passed over in forwarding while a block held it.
+            self.cursors.values_mut().for_each(|cursor| *cursor = place.min(*cursor));
         }
     }
 

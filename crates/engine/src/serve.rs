@@ -109,28 +109,42 @@ pub fn final_chain(
     Ok(Some(Message::FinalChain(FinalChain { blocks, descendants, certificate })))
 }
 
-/// The proof of the value at `index` of the block at `height`.
-pub fn value_proof(
+/// A final block with the proof of its finality: all that the proofs of its values need.
+#[derive(Clone, Debug)]
+pub struct ProvenBlock {
+    /// The block.
+    pub block: StoredBlock,
+    /// Headers from its child to the block that the votes name.
+    pub descendants: Vec<Header>,
+    /// The votes.
+    pub certificate: FinalityCertificate,
+}
+
+/// A final block with its proof, if it is there.
+pub fn proven_block(
     reader: &dyn RecordReader,
     chain_id: &Digest,
     height: Height,
-    index: u32,
-) -> Result<Option<ValueProof>, RecordError> {
+) -> Result<Option<ProvenBlock>, RecordError> {
     let Some(block) = block(reader, chain_id, height)? else { return Ok(None) };
-    let place = index as usize;
-    let (Some(proposal), Some(siblings)) = (block.body.proposals().get(place), block.body.inclusion_path(place)) else {
-        return Ok(None);
-    };
     let (descendants, certificate) = finality(reader, &block.record)?;
-    Ok(Some(ValueProof {
-        proposal: proposal.as_ref().clone(),
-        index,
-        count: block.body.ids().len() as u32,
-        siblings,
-        header: block.header.as_ref().clone(),
-        descendants,
-        certificate,
-    }))
+    Ok(Some(ProvenBlock { block, descendants, certificate }))
+}
+
+impl ProvenBlock {
+    /// The proof of the value at `index`; `None` if there is none.
+    pub fn value_proof(&self, index: u32) -> Option<ValueProof> {
+        let body = &self.block.body;
+        Some(ValueProof {
+            proposal: body.proposals().get(index as usize)?.as_ref().clone(),
+            index,
+            count: body.ids().len() as u32,
+            siblings: body.inclusion_path(index as usize)?,
+            header: self.block.header.as_ref().clone(),
+            descendants: self.descendants.clone(),
+            certificate: self.certificate.clone(),
+        })
+    }
 }
 
 /// The durable outcome of a proposal, if there is one.

@@ -1,6 +1,7 @@
 //! The node as its callers use it: submit, wait for results, read blocks, ask for health.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -15,7 +16,7 @@ use consensus::records::{RecordError, RecordReader, Table};
 use consensus::types::{Height, Timestamp, ValidatorIndex};
 use crypto::Digest;
 use engine::records::StoreRecords;
-use engine::serve::{self, Outcome, StoredBlock};
+use engine::serve::{self, Outcome, ProvenBlock, StoredBlock};
 use engine::{Admission, Refusal};
 use serde_json::json;
 use tokio::sync::{broadcast, oneshot};
@@ -85,12 +86,15 @@ pub(crate) struct Inner {
     pub(crate) links: Links,
     pub(crate) hub: Arc<Hub>,
     pub(crate) started: Timestamp,
+    pub(crate) cache: Mutex<VecDeque<Arc<ProvenBlock>>>,
 }
 
 /// A running node. Cheap to clone.
 #[derive(Clone)]
 pub struct NodeHandle(pub(crate) Arc<Inner>);
 
+/// Blocks kept decoded for results that are asked for in a row.
+const CACHED_BLOCKS: usize = 4;
 /// How long after the last progress a node that expects some counts as stalled, at least.
 const STALL_US: u64 = 10_000_000;
 
@@ -226,14 +230,32 @@ impl NodeHandle {
 
     fn final_result(&self, height: Height, index: u32) -> Result<ResultView, NodeError> {
         let missing = || RecordError::damaged(Table::Finals, format!("height {height} is indexed but missing"));
-        let proof =
-            serve::value_proof(self.0.records.as_ref(), &self.0.chain_id, height, index)?.ok_or_else(missing)?;
+        let block = self.proven_block(height)?.ok_or_else(missing)?;
+        let proof = block.value_proof(index).ok_or_else(missing)?;
         // The node's own store is trusted here; whoever receives the proof verifies it again.
         let proven = proof.describe(&self.0.genesis.config).map_err(|error| {
             NodeError::Store(RecordError::damaged(Table::Finals, format!("the proof of height {height}: {error}")))
         })?;
         let phases = self.0.hub.phases(&proven.id);
         Ok(ResultView::proven(&proven, &self.0.genesis, &proof, phases))
+    }
+
+    /// A final block, read once for all the results in it that are asked for in a row.
+    fn proven_block(&self, height: Height) -> Result<Option<Arc<ProvenBlock>>, NodeError> {
+        let cache = || self.0.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = cache().iter().find(|held| held.block.record.height == height) {
+            return Ok(Some(Arc::clone(found)));
+        }
+        let Some(block) = serve::proven_block(self.0.records.as_ref(), &self.0.chain_id, height)? else {
+            return Ok(None);
+        };
+        let block = Arc::new(block);
+        let mut held = cache();
+        if held.len() >= CACHED_BLOCKS {
+            held.pop_front();
+        }
+        held.push_back(Arc::clone(&block));
+        Ok(Some(block))
     }
 
     /// Final blocks as they come. A receiver that lags reads the missing ones with [`Self::block`].

@@ -207,6 +207,7 @@ impl Node {
             links,
             hub,
             started: system_now(),
+            cache: std::sync::Mutex::default(),
         }));
         let accused: Vec<u16> =
             handle.evidence().map_err(|e| StartError::System(e.to_string()))?.iter().map(|e| e.accused).collect();

@@ -24,7 +24,7 @@ use crate::home::Home;
 pub use local::{LINK_PORT_OFFSET, LocalNetwork, create_local, local_network, open_local};
 pub use public_file::{PUBLIC_TAG, PublicFile, PublicFileError};
 
-/// K of PROTOCOL section 5: views without finality after which leaders fall back to q_min.
+/// K of docs/protocol.md section 3: views without finality after which leaders fall back to q_min.
 pub const FINALITY_LAG_VIEWS: u64 = 4;
 
 /// Why a validator or a network cannot be set up.

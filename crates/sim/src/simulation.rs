@@ -332,7 +332,7 @@ impl Simulation {
                     self.watch.accused(evidence.accused(), honest);
                 }
                 Effect::Expired(ids) => {
-                    self.expired.extend(ids.iter().filter(|id| self.submitted_at.contains_key(*id)))
+                    self.expired.extend(ids.iter().filter(|id| self.submitted_at.contains_key(*id)));
                 }
                 Effect::Accepted { .. } | Effect::Entered { .. } | Effect::Dropped(_) => {}
             }

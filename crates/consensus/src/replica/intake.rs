@@ -24,7 +24,7 @@ impl Replica {
         self.silent.remove(&from); // R4: any message clears "known to be down"
         match content {
             Content::Proposal(header, body) => {
-                self.pulls.heard(from, header.header().view);
+                self.heard(from, header.header().view);
                 self.take_header(now, &header, effects);
                 if let Some(body) = body {
                     self.take_body(&body, effects);
@@ -47,8 +47,10 @@ impl Replica {
                 self.pulls.answered(from);
             }
             Content::Hint(view) => {
-                self.pulls.heard(from, view);
-                self.pace.hinted_view = self.pace.hinted_view.max(view);
+                self.heard(from, view);
+                if view >= self.view && self.in_window(view) {
+                    self.pace.hints.insert(view);
+                }
             }
             Content::Forward(_) => effects.push(Effect::Dropped("forward_in_core")),
         }
@@ -56,7 +58,7 @@ impl Replica {
 
     fn take_vote(&mut self, from: ValidatorIndex, vote: &Vote, effects: &mut Vec<Effect>) {
         let highest = vote.highest_view();
-        self.pulls.heard(from, highest);
+        self.heard(from, highest);
         if !self.in_window(highest) {
             effects.push(Effect::Dropped(if self.is_stale(highest) { "vote_stale" } else { "vote_far" }));
             return;

@@ -189,7 +189,7 @@ impl Replica {
             changed |= self.commit(payloads, effects); // R7
             changed |= self.enter(now, payloads, effects); // R1
             changed |= self.notarize(now, payloads); // R3
-            changed |= self.release(); // R5
+            changed |= self.release(now); // R5
             changed |= self.nullify(now); // R4
             changed |= self.finalize(now); // R6
             changed |= self.propose(now, payloads, effects); // R2

@@ -1,5 +1,6 @@
 //! When things happen: the view timer, hints, the heartbeat, the hedge (PROTOCOL section 3, "Timers and idleness").
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crypto::Digest;
@@ -21,8 +22,8 @@ pub(super) struct Pace {
     pub(super) expired: bool,
     /// Proposals wait for a block here.
     pub(super) work: bool,
-    /// The highest view for which a peer has told of work.
-    pub(super) hinted_view: View,
+    /// Views inside the window for which a peer has told of work.
+    pub(super) hints: BTreeSet<View>,
     told_leader: bool,
     told_all: bool,
     /// The body of the block that is being signed.
@@ -37,7 +38,7 @@ impl Pace {
             timer_us: settings.timer_floor_us,
             expired: false,
             work: false,
-            hinted_view: View::ZERO,
+            hints: BTreeSet::new(),
             told_leader: false,
             told_all: false,
             proposal_body: None,
@@ -85,7 +86,7 @@ impl Replica {
 
     /// Whether a leader has a reason to propose now, even an empty block: a hint, a vote of the view, the heartbeat.
     pub(super) fn must_propose(&self, now: Timestamp) -> bool {
-        self.pace.hinted_view >= self.view || self.view_is_alive() || now >= self.heartbeat_at()
+        self.pace.hints.contains(&self.view) || self.view_is_alive() || now >= self.heartbeat_at()
     }
 
     fn has_trigger(&self, now: Timestamp) -> bool {

@@ -34,11 +34,6 @@ pub(super) struct Pulls {
 }
 
 impl Pulls {
-    pub(super) fn heard(&mut self, from: ValidatorIndex, view: View) {
-        let entry = self.heard.entry(from).or_default();
-        *entry = view.max(*entry);
-    }
-
     /// An answer has come; the peer may be asked for more at once.
     pub(super) fn answered(&mut self, from: ValidatorIndex) {
         self.asked.remove(&from);
@@ -46,6 +41,13 @@ impl Pulls {
 }
 
 impl Replica {
+    /// A peer has spoken of a view. What it claims beyond the window is not believed: a lie would be asked about for ever.
+    pub(super) fn heard(&mut self, from: ValidatorIndex, view: View) {
+        let bound = View::new(self.view.get() + crate::bounds::VIEW_WINDOW);
+        let entry = self.pulls.heard.entry(from).or_default();
+        *entry = view.min(bound).max(*entry);
+    }
+
     /// How long a peer that seems to be ahead by one view is given before it is asked: messages of one view cross each other all the
     /// time, and what is missing then is already on the way (docs/decisions/0003).
     fn grace_us(&self) -> u64 {
@@ -238,7 +240,7 @@ impl Replica {
 
     /// Answers a Status: final blocks if the peer is behind, and one minimal certificate of each kind and hash named.
     pub(super) fn answer(&mut self, now: Timestamp, from: ValidatorIndex, status: &Status, effects: &mut Vec<Effect>) {
-        self.pulls.heard(from, status.view);
+        self.heard(from, status.view);
         if !self.may_answer(now, from) {
             effects.push(Effect::Dropped("status_rate"));
             return;

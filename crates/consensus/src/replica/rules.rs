@@ -142,6 +142,7 @@ impl Replica {
         }
         let Some((ended, reason)) = target else { return false };
         self.view = ended.next();
+        self.pace.hints = self.pace.hints.split_off(&self.view);
         let lag = self.view.get().saturating_sub(self.last_final.view.get());
         self.pace.enter(now);
         self.look_for_work(now, payloads);
@@ -311,7 +312,7 @@ impl Replica {
     }
 
     /// R5 release: more than p + f others are elsewhere, so my lock cannot become fast-final.
-    pub(super) fn release(&mut self) -> bool {
+    pub(super) fn release(&mut self, now: Timestamp) -> bool {
         let view = self.view;
         let Some(state) = self.views.get(&view) else { return false };
         let Some(lock) = state.lock else { return false };
@@ -323,9 +324,14 @@ impl Replica {
         let plain = state.votes.against_count(&lock, None) > quorum.p() + quorum.f();
         let caught = state.votes.is_conflicted(leader)
             && state.votes.against_count(&lock, Some(leader)) >= quorum.p() + quorum.f();
-        let timer_only = !self.config.fast_path && self.pace.expired;
-        if !(plain || caught || timer_only) {
+        // Without the one-round path R5 becomes "timer" (section 8).
+        let timer = self.pace.timer_deadline().is_some_and(|at| now >= at);
+        let released = if self.config.fast_path { plain || caught } else { timer };
+        if !released {
             return false;
+        }
+        if timer && !self.config.fast_path {
+            self.pace.slow_down(&self.settings);
         }
         self.give_up(view);
         true

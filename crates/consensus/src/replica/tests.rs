@@ -1,1 +1,142 @@
-//! Tests of the rules.
+//! Single rules of one replica, driven by hand; the network in virtual time (crate sim) drives them together.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use crypto::{Digest, SecurityLevel, SignatureAlgorithm, SigningKey};
+
+use super::{CommittedBlock, Effect, Input, InvalidBody, Payloads, Replica, Settings};
+use crate::body::{Body, Proposal};
+use crate::config::{EpochConfig, LeaderSchedule, Limits, Member, SecurityPolicy, ThresholdRatios};
+use crate::message::Message;
+use crate::params::{Ratio, derive};
+use crate::types::{Epoch, Timestamp, ValidatorIndex, View};
+use crate::verify::{Content, Verifier};
+
+struct Nothing;
+
+impl Payloads for Nothing {
+    fn has_work(&self, _: Timestamp, _: &[Arc<Body>]) -> bool {
+        false
+    }
+    fn build(&mut self, _: Timestamp, _: &[Arc<Body>]) -> Vec<(Digest, Arc<Proposal>)> {
+        Vec::new()
+    }
+    fn check(&self, _: Timestamp, _: &Body, _: &[Arc<Body>]) -> Result<(), InvalidBody> {
+        Ok(())
+    }
+    fn included(&mut self, _: &Body) {}
+    fn excluded(&mut self, _: &Body) {}
+    fn committed(&mut self, _: &CommittedBlock) {}
+}
+
+const START: Timestamp = Timestamp::new(1_767_225_600_000_000);
+
+fn config(n: u16) -> Arc<EpochConfig> {
+    let (low, high) = (Ratio::new(6_000).unwrap(), Ratio::new(8_000).unwrap());
+    let key = |seed: u8| SigningKey::from_seed(SignatureAlgorithm::Ed25519, &[seed; 32]).unwrap().public_key();
+    let members = (0..n).map(|index| Member {
+        name: format!("v{index}"),
+        address: format!("h:{}", index + 1),
+        session_key: key(index as u8 * 2),
+        link_key: key(index as u8 * 2 + 1),
+        identity_key: None,
+    });
+    Arc::new(EpochConfig {
+        epoch: Epoch::ZERO,
+        level: SecurityLevel::Classical,
+        policy: SecurityPolicy::Standard,
+        members: members.collect(),
+        quorum: derive(n.into(), None, None, low, high).unwrap(),
+        ratios: ThresholdRatios { base: low, low, high },
+        fast_path: true,
+        schedule: LeaderSchedule::RoundRobin,
+        limits: Limits {
+            max_value_bytes: 1_024,
+            max_block_bytes: 65_536,
+            max_timeout_ms: 3_600_000,
+            clock_drift_ms_max: 500,
+            finality_lag_views: 4,
+            key_rotation_interval_s: 3_600,
+        },
+    })
+}
+
+fn replica(n: u16, me: u16) -> (Replica, Verifier) {
+    let config = config(n);
+    let chain_id = config.hash();
+    let mut replica =
+        Replica::new(Arc::clone(&config), chain_id, START, Some(ValidatorIndex::new(me)), Settings::default());
+    replica.start(START, &mut Nothing, &mut Vec::new());
+    (replica, Verifier::new(config, chain_id))
+}
+
+fn say(replica: &mut Replica, verifier: &Verifier, now: Timestamp, from: u16, message: Message) -> Vec<Effect> {
+    let from = ValidatorIndex::new(from);
+    let content = verifier.verify(from, message).unwrap();
+    assert!(!matches!(content.get(), Content::Forward(_)));
+    let mut effects = Vec::new();
+    replica.handle(now, Input::Message { from, content }, &mut Nothing, &mut effects);
+    effects
+}
+
+fn signs(effects: &[Effect]) -> bool {
+    effects.iter().any(|effect| matches!(effect, Effect::Sign { .. }))
+}
+
+#[test]
+fn a_hint_wakes_the_leader_of_its_view_only() {
+    // View 1 is led by validator 1. A hint for a far view is a lie or a mistake; it must not keep an idle network busy for ever.
+    let (mut leader, verifier) = replica(4, 1);
+    assert!(!signs(&say(&mut leader, &verifier, START, 2, Message::Hint(View::new(1 << 60)))));
+    assert!(!signs(&say(&mut leader, &verifier, START, 2, Message::Hint(View::new(3)))));
+    assert!(signs(&say(&mut leader, &verifier, START, 2, Message::Hint(View::new(1)))), "an empty block, at once");
+    let (mut other, verifier) = replica(4, 3);
+    let effects = say(&mut other, &verifier, START, 2, Message::Hint(View::new(1)));
+    assert!(!signs(&effects) && other.is_armed(), "the others arm their timers");
+}
+
+#[test]
+fn a_view_claimed_beyond_the_window_is_not_believed() {
+    let (mut replica, verifier) = replica(4, 0);
+    say(&mut replica, &verifier, START, 2, Message::Hint(View::new(1 << 60)));
+    let status = replica.status();
+    assert!(status.nullifications.len() as u64 <= crate::bounds::VIEW_WINDOW + 1, "{status:?}");
+}
+
+#[test]
+fn nothing_leaves_before_it_is_durable() {
+    let (mut leader, verifier) = replica(4, 1);
+    let effects = say(&mut leader, &verifier, START, 2, Message::Hint(View::new(1)));
+    let Some(Effect::Sign { ticket, .. }) = effects.iter().find(|e| matches!(e, Effect::Sign { .. })) else {
+        panic!("{effects:?}");
+    };
+    let mut effects = Vec::new();
+    leader.handle(START, Input::Signed { ticket: *ticket, signature: vec![1] }, &mut Nothing, &mut effects);
+    let sent = |effects: &[Effect]| {
+        effects.iter().any(|e| matches!(e, Effect::Send { message: Message::Proposal(..), .. }))
+    };
+    assert!(!sent(&effects), "D1: withheld");
+    let Some(Effect::Persist { ticket, .. }) = effects.iter().find(|e| matches!(e, Effect::Persist { .. })) else {
+        panic!("{effects:?}");
+    };
+    let ticket = *ticket;
+    let mut effects = Vec::new();
+    leader.handle(START, Input::Persisted { ticket }, &mut Nothing, &mut effects);
+    assert!(sent(&effects));
+}
+
+#[test]
+fn the_view_timer_gives_the_view_up_and_doubles() {
+    let (mut replica, verifier) = replica(4, 0);
+    say(&mut replica, &verifier, START, 2, Message::Hint(View::new(1)));
+    let before = replica.view_timer_us();
+    let mut effects = Vec::new();
+    let late = START.after_us(before);
+    replica.handle(late, Input::Tick, &mut Nothing, &mut effects);
+    assert!(signs(&effects), "R4: Nullify");
+    assert_eq!(replica.view_timer_us(), 2 * before);
+    assert!(replica.next_deadline() > late, "no deadline stays in the past");
+    let proposal = Proposal { deadline: START, priority: 0, nonce: 0, value: Bytes::new() };
+    assert_eq!(proposal.encoded_len(), 21);
+}
