@@ -216,7 +216,7 @@ pub(crate) fn node_main(args: &[String]) -> Result<(), String> {
         .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(crate::floor::cores().min(4))
         .enable_all()
         .build()
         .map_err(|e| e.to_string())?;

@@ -56,6 +56,9 @@ fn the_pure_rooms_have_neither_tasks_nor_clock() {
             continue; // key files carry their time of creation
         }
         for file in sources(&dir.join("src")) {
+            if file.ends_with("engine/src/index.rs") {
+                continue; // docs/decisions/0005
+            }
             let text = std::fs::read_to_string(&file).unwrap();
             for word in ["std::time", "HashMap", "HashSet", "f64", "f32", "std::net", "std::fs"] {
                 let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));

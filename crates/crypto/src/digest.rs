@@ -14,11 +14,20 @@ const MAX_LEN: usize = 48;
 /// A hash value of 32 (SHA-256) or 48 (SHA-384) bytes.
 ///
 /// Text and serde form: lower-case hexadecimal. Ordered by length, then bytes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Digest {
     len: u8,
     /// Zero beyond `len`, so that the derived comparisons are right.
     bytes: [u8; MAX_LEN],
+}
+
+impl std::hash::Hash for Digest {
+    /// The first sixteen bytes are as good as all of them: a digest is evenly spread already.
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        if let Some(head) = self.bytes.first_chunk::<16>() {
+            state.write_u128(u128::from_ne_bytes(*head));
+        }
+    }
 }
 
 impl Digest {

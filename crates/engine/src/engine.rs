@@ -13,6 +13,7 @@ use consensus::types::{Height, Timestamp, ValidatorIndex, View};
 use consensus::verify::Content;
 use crypto::Digest;
 
+use crate::index::IdIndex;
 use crate::io::{Admission, Application, Effect, Input, Refusal, SubmitTicket};
 use crate::ledger::Ledger;
 use crate::mempool::{Inserted, Mempool, MempoolLimits, Origin};
@@ -136,7 +137,7 @@ impl Payloads for Values {
 struct OpenBatches {
     next: u64,
     open: BTreeMap<u64, usize>,
-    of_id: BTreeMap<Digest, u64>,
+    of_id: IdIndex<u64>,
 }
 
 impl OpenBatches {
@@ -150,7 +151,9 @@ impl OpenBatches {
     fn insert(&mut self, sequence: u64, ids: &[Digest]) {
         self.next = self.next.max(sequence + 1);
         self.open.insert(sequence, ids.len());
-        self.of_id.extend(ids.iter().map(|id| (*id, sequence)));
+        for id in ids {
+            self.of_id.insert(*id, sequence);
+        }
     }
 
     /// Marks a proposal as settled; the record to remove, if it was the last of its batch.

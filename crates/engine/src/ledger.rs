@@ -10,6 +10,7 @@ use consensus::replica::{CommittedBlock, InvalidBody, Tip};
 use consensus::types::{Height, Timestamp};
 use crypto::Digest;
 
+use crate::index::IdIndex;
 use crate::io::Application;
 
 /// Deadlines are grouped by this many microseconds, so that forgetting costs one look per group.
@@ -17,14 +18,14 @@ const BUCKET_US: u64 = 1_000_000;
 
 /// The ids of committed proposals whose deadline chain time has not passed, and chain time itself.
 pub(crate) struct Ledger {
-    ids: BTreeMap<Digest, (Height, u32)>,
+    ids: IdIndex<(Height, u32)>,
     by_deadline: BTreeMap<u64, Vec<Digest>>,
     tip_time: Timestamp,
 }
 
 impl Ledger {
-    pub(crate) const fn new(created: Timestamp) -> Self {
-        Self { ids: BTreeMap::new(), by_deadline: BTreeMap::new(), tip_time: created }
+    pub(crate) fn new(created: Timestamp) -> Self {
+        Self { ids: IdIndex::default(), by_deadline: BTreeMap::new(), tip_time: created }
     }
 
     /// Reads back the ids that a later block could still repeat: those of blocks younger than `max_timeout_ms`.
@@ -67,7 +68,7 @@ impl Ledger {
 
     /// Where a proposal was committed, as long as its deadline has not passed.
     pub(crate) fn find(&self, id: &Digest) -> Option<(Height, u32)> {
-        self.ids.get(id).copied()
+        self.ids.get(id)
     }
 
     pub(crate) fn committed(&mut self, block: &CommittedBlock) {
@@ -102,7 +103,7 @@ impl Ledger {
             if proposal.value.len() > limits.max_value_bytes as usize {
                 return Err(InvalidBody::TooLarge(*id));
             }
-            if self.ids.contains_key(id) || ancestors.iter().any(|ancestor| ancestor.contains(id)) {
+            if self.ids.contains(id) || ancestors.iter().any(|ancestor| ancestor.contains(id)) {
                 return Err(InvalidBody::Repeated(*id));
             }
             application.check(&proposal.value).map_err(|why| InvalidBody::Application(*id, why))?;

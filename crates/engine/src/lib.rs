@@ -12,6 +12,7 @@
 #![deny(clippy::float_arithmetic)]
 
 mod engine;
+mod index;
 mod io;
 mod ledger;
 pub mod mempool;

@@ -18,6 +18,7 @@ use consensus::body::Proposal;
 use consensus::types::Timestamp;
 use crypto::Digest;
 
+use crate::index::IdIndex;
 use crate::io::Refusal;
 
 mod limits;
@@ -46,9 +47,6 @@ pub enum Inserted {
 
 /// Number of a slot.
 type Slot = u32;
-/// The first eight bytes of an id. Shorter keys make the map of ids several times faster; equal ones are told apart
-/// in the slots.
-type Prefix = u64;
 
 #[derive(Debug)]
 struct Entry {
@@ -79,7 +77,7 @@ pub struct Mempool {
     limits: MempoolLimits,
     slots: Vec<Option<Entry>>,
     free: Vec<Slot>,
-    ids: BTreeSet<(Prefix, Slot)>,
+    ids: IdIndex<Slot>,
     order: BTreeMap<(u64, u64), Slot>,
     deadlines: BTreeSet<(Timestamp, Slot)>,
     own: BTreeMap<u64, Slot>,
@@ -99,7 +97,7 @@ impl Mempool {
             limits,
             slots: Vec::new(),
             free: Vec::new(),
-            ids: BTreeSet::new(),
+            ids: IdIndex::default(),
             order: BTreeMap::new(),
             deadlines: BTreeSet::new(),
             own: BTreeMap::new(),
@@ -297,9 +295,7 @@ impl Mempool {
     }
 
     fn slot_of(&self, id: &Digest) -> Option<Slot> {
-        let prefix = prefix(id);
-        let same = self.ids.range((prefix, Slot::MIN)..=(prefix, Slot::MAX)).map(|(_, slot)| *slot);
-        same.into_iter().find(|slot| self.entry(*slot).is_some_and(|entry| entry.id == *id))
+        self.ids.get(id)
     }
 
     fn own_place(&self) -> Result<(), Refusal> {
@@ -342,7 +338,7 @@ impl Mempool {
             Origin::Own => (None, Some(sequence)),
             Origin::Peer(peer) => (Some(peer), None),
         };
-        self.ids.insert((prefix(&id), slot));
+        self.ids.insert(id, slot);
         self.order.insert((key, sequence), slot);
         self.deadlines.insert((proposal.deadline, slot));
         if own.is_some() {
@@ -366,7 +362,7 @@ impl Mempool {
     fn take(&mut self, slot: Slot) -> Option<Entry> {
         let entry = self.slots.get_mut(slot as usize)?.take()?;
         self.free.push(slot);
-        self.ids.remove(&(prefix(&entry.id), slot));
+        self.ids.remove(&entry.id);
         self.order.remove(&entry.order);
         self.deadlines.remove(&(entry.proposal.deadline, slot));
         if let Some(place) = entry.own {
@@ -401,8 +397,4 @@ impl Mempool {
 
 fn cost(proposal: &Proposal) -> usize {
     proposal.value.len().saturating_add(ENTRY_OVERHEAD_BYTES)
-}
-
-fn prefix(id: &Digest) -> Prefix {
-    id.as_bytes().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
