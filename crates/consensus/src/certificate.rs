@@ -64,6 +64,9 @@ impl FinalityCertificate {
     /// A vote of a validator that does not count is refused, and so is one that says nothing new.
     pub fn weigh(&self, config: &EpochConfig, header: &Header, hash: &Digest) -> Result<u32, CertificateError> {
         let quorum = &config.quorum;
+        if self.votes.len() > 2 * config.n() {
+            return Err(CertificateError::Idle(2 * config.n()));
+        }
         let mut table = VoteTable::new(header.view);
         for (at, vote) in self.votes.iter().enumerate() {
             if !table.insert_bounded(vote, usize::MAX) || self.votes[..at].contains(vote) {

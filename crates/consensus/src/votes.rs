@@ -161,6 +161,11 @@ impl VoteTable {
         self.count(|votes| votes.notarizes(hash))
     }
 
+    /// Validators that have said anything.
+    pub fn signers(&self) -> u32 {
+        self.signers.len() as u32
+    }
+
     /// |Nullify(v)|.
     pub fn nullify_count(&self) -> u32 {
         self.count(|votes| votes.nullify.is_some())

@@ -408,8 +408,17 @@ impl Engine {
             }
             outcomes.push(outcome);
         }
-        if fresh.is_empty() {
+        let known = outcomes.contains(&Ok(Admission::Known));
+        if fresh.is_empty() && !known {
             effects.push(Effect::Accepted { ticket, outcomes });
+            return;
+        }
+        if fresh.is_empty() {
+            // What is known may still be on its way to the disk: the answer waits for a flush behind it.
+            self.next_ticket += 1;
+            let flush = Ticket(self.next_ticket);
+            self.awaiting_flush.insert(flush, (ticket, outcomes));
+            effects.push(Effect::Persist { ticket: flush, records: Vec::new() });
             return;
         }
         let ids: Vec<Digest> = fresh.iter().map(|(id, _)| *id).collect();
@@ -447,7 +456,7 @@ impl Engine {
         }
         self.values.application.check(&proposal.value).map_err(Refusal::Application)?;
         match self.values.mempool.insert(id, Arc::clone(proposal), origin, now) {
-            Ok(Inserted::New) => Ok(Admission::Admitted),
+            Ok(Inserted::New | Inserted::Adopted) => Ok(Admission::Admitted),
             Ok(Inserted::Known) => Ok(Admission::Known),
             Err(refusal) => Err(refusal),
         }

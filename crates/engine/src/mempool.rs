@@ -43,6 +43,8 @@ pub enum Inserted {
     New,
     /// It was waiting already; if it is now known as own too, it is forwarded like one.
     Known,
+    /// A peer had sent it before; now it is own, like one that is new.
+    Adopted,
 }
 
 /// Number of a slot.
@@ -121,7 +123,7 @@ impl Mempool {
         now: Timestamp,
     ) -> Result<Inserted, Refusal> {
         if let Some(slot) = self.slot_of(&id) {
-            return self.know(slot, origin).map(|()| Inserted::Known);
+            return self.know(slot, origin);
         }
         if proposal.deadline < now {
             return Err(Refusal::Expired);
@@ -304,20 +306,20 @@ impl Mempool {
     }
 
     /// A proposal that waits already comes again: from a client of this node it becomes own.
-    fn know(&mut self, slot: Slot, origin: Origin) -> Result<(), Refusal> {
+    fn know(&mut self, slot: Slot, origin: Origin) -> Result<Inserted, Refusal> {
         let known_as_own = self.entry(slot).is_none_or(|entry| entry.own.is_some());
         if known_as_own || origin != Origin::Own {
-            return Ok(());
+            return Ok(Inserted::Known);
         }
         self.own_place()?;
         let place = self.sequence();
         self.own.insert(place, slot);
-        let Some(Some(entry)) = self.slots.get_mut(slot as usize) else { return Ok(()) };
+        let Some(Some(entry)) = self.slots.get_mut(slot as usize) else { return Ok(Inserted::Known) };
         entry.own = Some(place);
         if let (Some(peer), cost) = (entry.peer.take(), entry.cost()) {
             self.release_peer(peer, cost);
         }
-        Ok(())
+        Ok(Inserted::Adopted)
     }
 
     fn add(&mut self, id: Digest, proposal: Arc<Proposal>, origin: Origin, now: Timestamp) -> Result<(), Refusal> {

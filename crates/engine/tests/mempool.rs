@@ -82,7 +82,7 @@ fn known_and_own() {
     assert_eq!(insert(1, Origin::Peer(8)), Ok(Inserted::Known));
     assert_eq!(insert(2, Origin::Peer(7)), Ok(Inserted::New));
     assert!(matches!(insert(3, Origin::Peer(7)), Err(Refusal::Busy(2))));
-    assert_eq!(insert(1, Origin::Own), Ok(Inserted::Known), "a client of ours brings it too");
+    assert_eq!(insert(1, Origin::Own), Ok(Inserted::Adopted), "a client of ours brings it too");
     assert_eq!(insert(3, Origin::Peer(7)), Ok(Inserted::New), "it counts as ours from then on");
     assert_eq!(insert(4, Origin::Own), Ok(Inserted::New));
     assert!(matches!(insert(5, Origin::Own), Err(Refusal::Busy(2))));
@@ -249,7 +249,7 @@ proptest! {
                             if upgrade {
                                 (model[known].own, model[known].peer) = (Some(sequence), None);
                             }
-                            Ok(Inserted::Known)
+                            Ok(if upgrade { Inserted::Adopted } else { Inserted::Known })
                         }
                     } else if peer.is_none() && own_full {
                         Err(Refusal::Busy(20))

@@ -1,8 +1,8 @@
 //! The core thread: takes inputs, drives the engine, and carries out its effects.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -92,6 +92,8 @@ pub(crate) struct Core {
     pub(crate) runtime: tokio::runtime::Handle,
     /// Chains being read for peers that are behind, at most a few at once.
     pub(crate) serving: Arc<Semaphore>,
+    /// Peers for whom a chain is being read or waits its turn: one each, so that none can keep the others waiting.
+    pub(crate) served: Arc<Mutex<BTreeSet<ValidatorIndex>>>,
 }
 
 struct Running {
@@ -275,25 +277,32 @@ impl Running {
 
     /// Reads final blocks for a peer that is behind, away from this thread.
     fn serve_chain(&self, to: ValidatorIndex, above: consensus::types::Height) {
-        let Ok(permit) = Arc::clone(&self.core.serving).try_acquire_owned() else {
+        let served = Arc::clone(&self.core.served);
+        if !served.lock().unwrap_or_else(PoisonError::into_inner).insert(to) {
             self.core.hub.metrics.dropped.with_label_values(&["serve_busy"]).inc();
             return;
-        };
+        }
         let (records, links, hub) =
             (Arc::clone(&self.core.records), self.core.links.clone(), Arc::clone(&self.core.hub));
         let (chain_id, most) = (self.core.engine.replica().chain_id(), self.core.chain_bytes);
-        self.core.runtime.spawn_blocking(move || {
-            match serve::final_chain(records.as_ref(), &chain_id, above, most) {
-                Ok(Some(message)) => {
+        let serving = Arc::clone(&self.core.serving);
+        self.core.runtime.spawn(async move {
+            let permit = serving.acquire_owned().await;
+            let read =
+                tokio::task::spawn_blocking(move || serve::final_chain(records.as_ref(), &chain_id, above, most));
+            match read.await {
+                Ok(Ok(Some(message))) => {
                     let bytes = Bytes::from(message.to_bytes());
                     hub.metrics.sent.with_label_values(&[message.name()]).inc();
                     hub.metrics.sent_bytes.with_label_values(&[message.name()]).inc_by(bytes.len() as u64);
                     links.send(to.get(), Frame { class: Class::Bulk, view: u64::MAX, bytes });
                 }
-                Ok(None) => {}
-                Err(error) => tracing::error!(%error, "final blocks cannot be read for a peer"),
+                Ok(Ok(None)) => {}
+                Ok(Err(error)) => tracing::error!(%error, "final blocks cannot be read for a peer"),
+                Err(error) => tracing::error!(%error, "the reading of final blocks was cut off"),
             }
             drop(permit);
+            served.lock().unwrap_or_else(PoisonError::into_inner).remove(&to);
         });
     }
 }

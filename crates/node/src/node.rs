@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
+use consensus::config::EpochConfig;
 use consensus::records::{RecordError, RecordReader, Table};
 use consensus::replica::Advice;
 use consensus::types::Height;
@@ -33,8 +34,14 @@ use crate::writer::Writer;
 
 /// Chains read for peers at once.
 const SERVED_AT_ONCE: usize = 2;
-/// Room of a frame beside one block: headers, votes and answers.
+/// Room of a frame beside one block: headers, and answers of many votes.
 const FRAME_HEADROOM: usize = 4 * 1024 * 1024;
+
+/// A block, the votes of its proof, which may be two per validator, and what an answer carries beside.
+fn max_frame_bytes(epoch: &EpochConfig) -> usize {
+    let vote = epoch.level.signature_algorithm().signature_len() + 512;
+    epoch.limits.max_block_bytes as usize + 2 * epoch.n() * vote + FRAME_HEADROOM
+}
 
 /// Why a node does not start, or has stopped.
 #[derive(Debug, thiserror::Error)]
@@ -195,6 +202,7 @@ impl Node {
             chain_bytes: epoch.limits.max_block_bytes as usize,
             runtime: tokio::runtime::Handle::current(),
             serving: Arc::new(Semaphore::new(SERVED_AT_ONCE)),
+            served: Arc::default(),
         };
         let core_thread = core.start(inputs, effects).map_err(system)?;
         let handle = NodeHandle(Arc::new(Inner {
@@ -235,7 +243,7 @@ impl Node {
             address: member.address.clone(),
             link_key: member.link_key.clone(),
         });
-        let limits = self.open.config.link_limits(genesis.config.limits.max_block_bytes as usize + FRAME_HEADROOM);
+        let limits = self.open.config.link_limits(max_frame_bytes(&genesis.config));
         LinkConfig {
             level: genesis.config.level,
             my_index: self.open.index.get(),

@@ -33,15 +33,16 @@ impl Host {
         Self { setup, key, disk, engine: None, attack, life: 0, wake_at: None }
     }
 
-    /// Starts the process on what the disk holds.
-    pub(crate) fn boot(&mut self, now: Timestamp) -> Result<Vec<Effect>, String> {
+    /// Starts the process on what the disk holds; the height it found there, before the rules ran.
+    pub(crate) fn boot(&mut self, now: Timestamp) -> Result<(u64, Vec<Effect>), String> {
         let mut effects = Vec::new();
         let records = StoreRecords(self.disk.reader());
         let mut engine = Engine::restore(&self.setup, &records, &mut effects).map_err(|e| e.to_string())?;
+        let height = engine.status().last_committed.height.get();
         engine.start(now, &mut effects);
         self.engine = Some(engine);
         self.wake_at = None;
-        Ok(effects)
+        Ok((height, effects))
     }
 
     /// The process dies; what was not flushed is lost or torn.

@@ -216,8 +216,7 @@ impl Simulation {
         self.note(&[4, host as u8]);
         let now = self.now;
         match self.hosts[usize::from(host)].boot(now) {
-            Ok(effects) => {
-                let height = self.engine_height(host);
+            Ok((height, effects)) => {
                 self.watch.restarted(host, height);
                 self.apply(host, effects);
                 let threshold = self.scenario.advised_threshold;
@@ -232,11 +231,6 @@ impl Simulation {
             }
             Err(error) => self.watch.violation(format!("v{host} does not start: {error}")),
         }
-    }
-
-    fn engine_height(&self, host: u16) -> u64 {
-        let engine = self.hosts[usize::from(host)].engine.as_ref();
-        engine.map_or(0, |engine| engine.status().last_committed.height.get())
     }
 
     fn submit(&mut self, number: u64) {

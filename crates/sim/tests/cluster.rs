@@ -131,6 +131,21 @@ fn attackers_break_nothing() {
 }
 
 #[test]
+fn a_value_in_a_block_that_does_not_become_final_does_not_wait_for_the_heartbeat() {
+    for validators in [6, 7, 10] {
+        let faults = vec![Fault::Byzantine { validator: 1, attack: AttackKind::EquivocatingLeader }];
+        let report = all_final(Scenario {
+            validators,
+            faults,
+            values: 20,
+            value_every_us: 700_000,
+            ..Scenario::default()
+        });
+        assert!(report.latency_p99_us < 1_000_000, "n = {validators}: {} us", report.latency_p99_us);
+    }
+}
+
+#[test]
 fn loss_duplication_and_partitions_heal() {
     for seed in 1..=10 {
         let faults = vec![Fault::Partition { side: 0b0000_0111, from_us: 300_000, to_us: 2_000_000 }];

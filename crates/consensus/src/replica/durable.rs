@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crypto::Digest;
 
-use super::{CommittedBlock, Effect, Input, Payloads, Recipient, Replica, SignRequest, Ticket, Tip};
+use super::{Admit, CommittedBlock, Effect, Input, Payloads, Recipient, Replica, SignRequest, Ticket, Tip};
 use crate::header::SignedHeader;
 use crate::message::Message;
 use crate::records::{Durable, VoteKey, Write};
@@ -41,11 +41,11 @@ impl Replica {
             Some(SignRequest::Header(header)) => {
                 let signed = Arc::new(SignedHeader::new(*header, signature));
                 let hash = signed.hash();
-                let body = self.pace.proposal_body.take();
+                let body = self.pace.proposal_bodies.remove(&hash);
                 if !self.tree.contains(&hash) {
                     self.tree.insert(Arc::clone(&signed), now, false);
                 }
-                if let Some((_, body)) = body.filter(|(named, _)| *named == hash) {
+                if let Some(body) = body {
                     self.tree.attach(&body);
                 }
                 if let Some(block) = self.tree.get_mut(&hash) {
@@ -67,14 +67,14 @@ impl Replica {
         for withheld in done.into_values().flatten() {
             match withheld {
                 Withheld::Votes(bundle) => {
-                    self.ingest_vote(&Vote::Bundle(Arc::clone(&bundle)), usize::MAX, effects);
+                    self.ingest_vote(&Vote::Bundle(Arc::clone(&bundle)), Admit::Mine, effects);
                     if bundle.statements().iter().any(|statement| !self.is_stale(statement.view())) {
                         let message = Message::Vote(Bundle::clone(&bundle));
                         effects.push(Effect::Send { to: Recipient::All, message });
                     }
                 }
                 Withheld::Proposal(header) => {
-                    self.ingest_vote(&Vote::Header(Arc::clone(&header)), usize::MAX, effects);
+                    self.ingest_vote(&Vote::Header(Arc::clone(&header)), Admit::Mine, effects);
                     let (view, hash) = (header.header().view, header.hash());
                     if self.is_stale(view) {
                         continue;
@@ -179,11 +179,11 @@ impl Replica {
                 block.body.clone_from(body);
             }
             self.state(view).headers.push(hash);
-            self.ingest_vote(&Vote::Header(Arc::clone(header)), usize::MAX, &mut ignored);
+            self.ingest_vote(&Vote::Header(Arc::clone(header)), Admit::Mine, &mut ignored);
         }
         for vote in &durable.votes {
             self.stored_votes.insert((vote.highest_view(), VoteKey::of(vote)));
-            self.ingest_vote(vote, usize::MAX, &mut ignored);
+            self.ingest_vote(vote, Admit::Mine, &mut ignored);
             if self.me == Some(vote.signer()) {
                 for statement in vote.statements() {
                     self.restore_own(&statement);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crypto::Digest;
 
-use super::{Effect, Replica, Tip, TipProof};
+use super::{Admit, Effect, Replica, Tip, TipProof};
 use crate::body::Body;
 use crate::bounds::MAX_BLOCKS_PER_SIGNER;
 use crate::header::SignedHeader;
@@ -33,14 +33,20 @@ impl Replica {
             Content::Vote(bundle) => self.take_vote(from, &Vote::Bundle(bundle), effects),
             Content::Status(status) => self.answer(now, from, &status, effects),
             Content::Answer { votes, headers, bodies } => {
-                self.take_answered_votes(&votes, effects);
+                if !self.pulls.expects(from) {
+                    effects.push(Effect::Dropped("answer_unasked"));
+                    return;
+                }
+                let mut new = self.take_answered_votes(&votes, effects);
                 for header in &headers {
-                    self.take_header(now, header, effects);
+                    new |= self.take_header(now, header, effects);
                 }
                 for body in &bodies {
-                    self.take_body(body, effects);
+                    new |= self.take_body(body, effects);
                 }
-                self.pulls.answered(from);
+                if new {
+                    self.pulls.answered(from);
+                }
             }
             Content::FinalChain(chain) => {
                 self.take_chain(now, &chain, effects);
@@ -63,59 +69,65 @@ impl Replica {
             effects.push(Effect::Dropped(if self.is_stale(highest) { "vote_stale" } else { "vote_far" }));
             return;
         }
-        if !self.ingest_vote(vote, MAX_BLOCKS_PER_SIGNER, effects) {
+        if !self.ingest_vote(vote, Admit::Unsolicited, effects) {
             effects.push(Effect::Dropped("vote_known"));
         }
     }
 
-    /// Votes of an answer. Those that by themselves complete a certificate are accepted for any view and hash (section 8).
-    fn take_answered_votes(&mut self, votes: &[Vote], effects: &mut Vec<Effect>) {
+    /// Votes of an answer. Those that by themselves complete a certificate are accepted for any view and hash (section 8); the others
+    /// like any vote. Returns whether anything was new.
+    fn take_answered_votes(&mut self, votes: &[Vote], effects: &mut Vec<Effect>) -> bool {
+        let base = self.last_final.view;
         let mut tables: BTreeMap<View, VoteTable> = BTreeMap::new();
         for vote in votes {
-            for statement in vote.statements() {
-                let view = statement.view();
-                if view > self.last_final.view {
-                    let table = tables.entry(view).or_insert_with(|| VoteTable::new(view));
-                    table.insert_bounded(vote, usize::MAX);
-                }
+            for view in vote.statements().iter().map(crate::vote::Statement::view).filter(|view| *view > base) {
+                // Two blocks per signer suffice here too: who signed two counts for every block.
+                tables.entry(view).or_insert_with(|| VoteTable::new(view)).insert(vote);
             }
         }
         let quorum = self.config.quorum;
-        let complete = |table: &VoteTable| {
-            table.is_nullified(&quorum)
-                || table.hashes().iter().any(|hash| {
-                    table.is_notarized(hash, &quorum)
-                        || table.is_fast_final(hash, &quorum)
-                        || table.is_final(hash, &quorum, 0)
-                })
-        };
-        let exempt: Vec<View> = tables.values().filter(|table| complete(table)).map(VoteTable::view).collect();
-        for vote in votes {
-            let free = vote.statements().iter().any(|statement| exempt.contains(&statement.view()));
-            if free {
-                self.ingest_vote(vote, usize::MAX, effects);
-            } else if self.in_window(vote.highest_view()) {
-                self.ingest_vote(vote, MAX_BLOCKS_PER_SIGNER, effects);
+        let mut new = false;
+        for (view, table) in &tables {
+            if table.signers() < quorum.q_min() {
+                continue;
+            }
+            let mut complete: Vec<Vec<Vote>> = table.nullification_votes(&quorum).into_iter().collect();
+            for hash in table.hashes() {
+                complete.extend(table.notarization_votes(&hash, &quorum));
+                complete.extend(table.fast_votes(&hash, &quorum));
+                complete.extend(table.finalization_votes(&hash, &quorum, 0));
+            }
+            for vote in complete.iter().flatten() {
+                new |= self.ingest_vote(vote, Admit::Certificate(*view), effects);
             }
         }
+        for vote in votes {
+            new |= self.ingest_vote(vote, Admit::Unsolicited, effects);
+        }
+        new
     }
 
     /// A header, which is also its leader's Notarize.
-    pub(super) fn take_header(&mut self, now: Timestamp, header: &Arc<SignedHeader>, effects: &mut Vec<Effect>) {
+    pub(super) fn take_header(
+        &mut self,
+        now: Timestamp,
+        header: &Arc<SignedHeader>,
+        effects: &mut Vec<Effect>,
+    ) -> bool {
         let (view, hash) = (header.header().view, header.hash());
         if self.is_stale(view) || self.tree.contains(&hash) {
-            return;
+            return false;
         }
         let wanted = self.is_wanted(&hash);
         if !wanted && !self.in_window(view) {
             effects.push(Effect::Dropped("header_far"));
-            return;
+            return false;
         }
-        self.ingest_vote(&Vote::Header(Arc::clone(header)), MAX_BLOCKS_PER_SIGNER, effects);
+        self.ingest_vote(&Vote::Header(Arc::clone(header)), Admit::Unsolicited, effects);
         let state = self.state(view);
         if state.headers.len() >= MAX_BLOCKS_PER_SIGNER && !wanted {
             effects.push(Effect::Dropped("header_third"));
-            return;
+            return false;
         }
         state.headers.push(hash);
         // Section 6: dated further behind the clock at first arrival than drift + view timer: not notarized.
@@ -126,6 +138,7 @@ impl Replica {
         if header.header().payload_root == empty.root() {
             self.tree.attach(&Arc::new(empty));
         }
+        true
     }
 
     /// Whether a block is asked for: a certificate, a held header or enough votes name it.
@@ -138,10 +151,12 @@ impl Replica {
                 .any(|state| state.notarized.contains(hash) || state.votes.notarizers(hash).count() > f as usize)
     }
 
-    pub(super) fn take_body(&mut self, body: &Arc<Body>, effects: &mut Vec<Effect>) {
-        if !self.tree.attach(body) {
+    pub(super) fn take_body(&mut self, body: &Arc<Body>, effects: &mut Vec<Effect>) -> bool {
+        let used = self.tree.attach(body);
+        if !used {
             effects.push(Effect::Dropped("body_unnamed"));
         }
+        used
     }
 
     /// Final blocks in order, proven: adopted from the last committed one on.

@@ -115,6 +115,9 @@ pub struct Replica {
     unwritten_votes: BTreeMap<(View, VoteKey), Vote>,
     stored_votes: BTreeSet<(View, VoteKey)>,
     next_ticket: u64,
+    started: bool,
+    /// When the rules were last evaluated.
+    seen_now: Timestamp,
 }
 
 impl Replica {
@@ -150,6 +153,8 @@ impl Replica {
             unwritten_votes: BTreeMap::new(),
             stored_votes: BTreeSet::new(),
             next_ticket: 0,
+            started: false,
+            seen_now: created,
             settings,
             config,
             chain_id,
@@ -161,6 +166,7 @@ impl Replica {
         self.pace.enter(now);
         self.look_for_work(now, payloads);
         self.advance(now, payloads, effects);
+        self.started = true;
     }
 
     /// Takes one input.
@@ -197,6 +203,7 @@ impl Replica {
                 break;
             }
         }
+        self.seen_now = now;
         self.update_pace(now, effects);
         self.sign_outbox(effects);
         self.pull_on_time(now, effects);
@@ -302,11 +309,17 @@ impl Replica {
     }
 
     /// Takes a vote into its views, noticing evidence; returns whether it was new.
-    fn ingest_vote(&mut self, vote: &Vote, bound: usize, effects: &mut Vec<Effect>) -> bool {
+    fn ingest_vote(&mut self, vote: &Vote, admit: Admit, effects: &mut Vec<Effect>) -> bool {
         let mut new = false;
         let views: BTreeSet<View> = vote.statements().iter().map(crate::vote::Statement::view).collect();
         let base = self.last_final.view;
         for view in views.into_iter().filter(|view| *view > base) {
+            let bound = match admit {
+                Admit::Unsolicited if !self.in_window(view) => continue,
+                Admit::Unsolicited => crate::bounds::MAX_BLOCKS_PER_SIGNER,
+                Admit::Certificate(only) if only != view => continue,
+                Admit::Certificate(_) | Admit::Mine => usize::MAX,
+            };
             let signer = vote.signer();
             let earlier = self.views.get(&view).map(|state| state.votes.votes_of(signer)).unwrap_or_default();
             let evidence = earlier
@@ -323,4 +336,15 @@ impl Replica {
         }
         new
     }
+}
+
+/// How much of a vote is taken (section 8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Admit {
+    /// Inside the window, at most two blocks per signer and view.
+    Unsolicited,
+    /// What it says of this view: it is part of a certificate that was asked for.
+    Certificate(View),
+    /// Everything: it is my own, or comes from my own store.
+    Mine,
 }

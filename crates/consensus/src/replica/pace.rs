@@ -1,6 +1,6 @@
 //! When things happen: the view timer, hints, the heartbeat, the hedge (PROTOCOL section 3, "Timers and idleness").
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crypto::Digest;
@@ -26,8 +26,8 @@ pub(super) struct Pace {
     pub(super) hints: BTreeSet<View>,
     told_leader: bool,
     told_all: bool,
-    /// The body of the block that is being signed.
-    pub(super) proposal_body: Option<(Digest, Arc<Body>)>,
+    /// Bodies of blocks that are being signed.
+    pub(super) proposal_bodies: BTreeMap<Digest, Arc<Body>>,
 }
 
 impl Pace {
@@ -41,7 +41,7 @@ impl Pace {
             hints: BTreeSet::new(),
             told_leader: false,
             told_all: false,
-            proposal_body: None,
+            proposal_bodies: BTreeMap::new(),
         }
     }
 
@@ -86,7 +86,23 @@ impl Replica {
 
     /// Whether a leader has a reason to propose now, even an empty block: a hint, a vote of the view, the heartbeat.
     pub(super) fn must_propose(&self, now: Timestamp) -> bool {
-        self.pace.hints.contains(&self.view) || self.view_is_alive() || now >= self.heartbeat_at()
+        self.pace.hints.contains(&self.view)
+            || self.view_is_alive()
+            || now >= self.heartbeat_at()
+            || (now >= self.settle_at() && self.is_unsettled())
+    }
+
+    /// When values in blocks that are not final count as waiting: finality should have come by then.
+    fn settle_at(&self) -> Timestamp {
+        self.pace.entered_at.after_us(2 * self.settings.delta_us)
+    }
+
+    /// A block with values that has my vote, or is notarized, is not final yet: its proposals are pending (section 6).
+    fn is_unsettled(&self) -> bool {
+        let has_values = |hash: &Digest| {
+            self.tree.get(hash).and_then(|block| block.body.as_ref()).is_some_and(|body| !body.is_empty())
+        };
+        self.views.values().any(|state| state.lock.iter().chain(&state.notarized).any(has_values))
     }
 
     fn has_trigger(&self, now: Timestamp) -> bool {
@@ -111,7 +127,7 @@ impl Replica {
         }
         let Some(me) = self.me else { return };
         let message = Message::Hint(self.view);
-        let signing = self.pace.proposal_body.is_some();
+        let signing = !self.pace.proposal_bodies.is_empty();
         if header_seen || signing {
             return;
         }
@@ -135,7 +151,7 @@ impl Replica {
         let waits = self.pace.work && !self.pace.told_all && self.me.is_some();
         let since = self.pace.armed_at.filter(|_| waits)?;
         let alive = self.views.get(&self.view).is_some_and(|state| !state.headers.is_empty());
-        (!alive && self.pace.proposal_body.is_none()).then(|| since.after_us(self.settings.delta_us / 4))
+        (!alive && self.pace.proposal_bodies.is_empty()).then(|| since.after_us(self.settings.delta_us / 4))
     }
 
     /// When the replica wants [`super::Input::Tick`] next, if nothing else happens before.
@@ -143,6 +159,8 @@ impl Replica {
         let mut next = self.heartbeat_at();
         if self.pace.armed_at.is_some() {
             next = Timestamp::new(u64::MAX);
+        } else if self.is_unsettled() {
+            next = next.min(self.settle_at());
         }
         if let Some(at) = self.pace.timer_deadline().filter(|_| !self.pace.expired) {
             next = next.min(at);
@@ -160,7 +178,7 @@ impl Replica {
                 // A block dated ahead waits until in range.
                 for block in state.headers.iter().filter_map(|hash| self.tree.get(hash)) {
                     let ready = Timestamp::new(block.header.header().time.get().saturating_sub(drift_us));
-                    if ready > block.seen_at && !block.late {
+                    if ready > self.seen_now && !block.late {
                         next = next.min(ready);
                     }
                 }

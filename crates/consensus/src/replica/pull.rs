@@ -11,6 +11,8 @@ use crate::message::{Answer, Message, Status};
 use crate::types::{Timestamp, ValidatorIndex, View};
 use crate::votes::Vote;
 
+/// Answers that one peer may still owe.
+const MAX_OPEN_STATUS: u32 = 16;
 /// Status answered per peer at once, before the rate limit holds.
 const ANSWER_BURST: u32 = 16;
 /// Doublings of the time that a peer is given to answer: from Δ/2 to 32Δ.
@@ -29,11 +31,31 @@ pub(super) struct Pulls {
     asked: BTreeMap<ValidatorIndex, (Timestamp, u32)>,
     /// Peers to be asked at a time, unless what is missing has come by then.
     waiting: BTreeMap<ValidatorIndex, Timestamp>,
+    /// Status that a peer may still answer.
+    open: BTreeMap<ValidatorIndex, u32>,
+    /// The highest last final view that each peer has told.
+    finals: BTreeMap<ValidatorIndex, View>,
     last_to_all: Option<Timestamp>,
     budget: BTreeMap<ValidatorIndex, (u32, Timestamp)>,
 }
 
 impl Pulls {
+    /// Whether an answer of this peer was asked for; each Status allows one.
+    pub(super) fn expects(&mut self, from: ValidatorIndex) -> bool {
+        match self.open.get_mut(&from) {
+            Some(open) if *open > 0 => {
+                *open -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn asks(&mut self, peer: ValidatorIndex) {
+        let open = self.open.entry(peer).or_default();
+        *open = (*open + 1).min(MAX_OPEN_STATUS);
+    }
+
     /// An answer has come; the peer may be asked for more at once.
     pub(super) fn answered(&mut self, from: ValidatorIndex) {
         self.asked.remove(&from);
@@ -41,11 +63,10 @@ impl Pulls {
 }
 
 impl Replica {
-    /// A peer has spoken of a view. What it claims beyond the window is not believed: a lie would be asked about for ever.
+    /// A peer has spoken of a view. A lie costs one Status now and then, ever more rarely (see [`Self::ask`]).
     pub(super) fn heard(&mut self, from: ValidatorIndex, view: View) {
-        let bound = View::new(self.view.get() + crate::bounds::VIEW_WINDOW);
         let entry = self.pulls.heard.entry(from).or_default();
-        *entry = view.min(bound).max(*entry);
+        *entry = view.max(*entry);
     }
 
     /// How long a peer that seems to be ahead by one view is given before it is asked: messages of one view cross each other all the
@@ -72,6 +93,10 @@ impl Replica {
     fn lacks_something(&self) -> bool {
         self.tree.iter().any(|(hash, block)| {
             let header = block.header.header();
+            // What lies ahead is on its way; only what a certificate names, or the present, is missing.
+            if header.view > self.view && !self.is_notarized(header.view, hash) {
+                return false;
+            }
             let unlinked = header.parent_view > self.last_final.view
                 && (!self.tree.contains(&header.parent_hash)
                     || !self.is_notarized(header.parent_view, &header.parent_hash));
@@ -84,11 +109,16 @@ impl Replica {
     fn ask(&mut self, now: Timestamp, peer: ValidatorIndex, effects: &mut Vec<Effect>) {
         let (last, tries) = self.pulls.asked.get(&peer).copied().unwrap_or((Timestamp::ZERO, 0));
         let spacing = (self.settings.delta_us / 2) << tries.saturating_sub(1).min(MAX_ASK_DOUBLINGS);
-        if (tries > 0 && now < last.after_us(spacing)) || Some(peer) == self.me {
+        if Some(peer) == self.me {
+            return;
+        }
+        if tries > 0 && now < last.after_us(spacing) {
+            self.pulls.waiting.entry(peer).or_insert(last.after_us(spacing));
             return;
         }
         self.pulls.asked.insert(peer, (now, tries + 1));
         self.pulls.waiting.remove(&peer);
+        self.pulls.asks(peer);
         effects.push(Effect::Send { to: Recipient::One(peer), message: Message::Status(self.status()) });
     }
 
@@ -98,13 +128,17 @@ impl Replica {
             self.pulls.waiting.iter().filter(|(_, at)| **at <= now).map(|(peer, _)| *peer).collect();
         for peer in due {
             self.pulls.waiting.remove(&peer);
-            let ahead = self.pulls.heard.get(&peer).is_some_and(|view| *view > self.view);
+            let ahead = self.pulls.heard.get(&peer).is_some_and(|view| *view > self.view)
+                || self.pulls.finals.get(&peer).is_some_and(|view| *view > self.last_final.view);
             if ahead || self.lacks_something() {
                 self.ask(now, peer, effects);
             }
         }
         if self.stuck_since().is_some_and(|at| now >= self.next_to_all(at)) {
             self.pulls.last_to_all = Some(now);
+            for peer in self.config.indices() {
+                self.pulls.asks(peer);
+            }
             effects.push(Effect::Send { to: Recipient::All, message: Message::Status(self.status()) });
             self.resend_own(Recipient::All, effects);
         }
@@ -148,6 +182,7 @@ impl Replica {
     /// A link is up again: tell the peer where I am and what I have said.
     pub(super) fn greet(&mut self, peer: ValidatorIndex, effects: &mut Vec<Effect>) {
         self.pulls.asked.remove(&peer);
+        self.pulls.asks(peer);
         let to = Recipient::One(peer);
         effects.push(Effect::Send { to, message: Message::Status(self.status()) });
         self.resend_own(to, effects);
@@ -241,6 +276,12 @@ impl Replica {
     /// Answers a Status: final blocks if the peer is behind, and one minimal certificate of each kind and hash named.
     pub(super) fn answer(&mut self, now: Timestamp, from: ValidatorIndex, status: &Status, effects: &mut Vec<Effect>) {
         self.heard(from, status.view);
+        if status.final_view > self.last_final.view {
+            let told = self.pulls.finals.entry(from).or_default();
+            *told = status.final_view.max(*told);
+            let at = now.after_us(self.grace_us());
+            self.pulls.waiting.entry(from).or_insert(at);
+        }
         if !self.may_answer(now, from) {
             effects.push(Effect::Dropped("status_rate"));
             return;

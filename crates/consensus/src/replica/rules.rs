@@ -55,7 +55,8 @@ impl Replica {
     fn note_silence(&mut self, view: View) {
         let leader = self.config.leader(view);
         let turns = self.config.n() as u64;
-        if self.me != Some(leader) && view.get() + turns >= self.view.get() {
+        // What a restart brings back says nothing of who is silent now.
+        if self.started && self.me != Some(leader) && view.get() + turns >= self.view.get() {
             self.silent.insert(leader);
         }
     }
@@ -144,6 +145,10 @@ impl Replica {
         self.view = ended.next();
         self.pace.hints = self.pace.hints.split_off(&self.view);
         let lag = self.view.get().saturating_sub(self.last_final.view.get());
+        if lag > self.config.limits.finality_lag_views {
+            // Whoever leads next is cautious, not only who led during the lag.
+            self.cautious_until = View::new(self.view.get() + self.config.n() as u64);
+        }
         self.pace.enter(now);
         self.look_for_work(now, payloads);
         if lag > 0 && lag.is_multiple_of(self.config.limits.finality_lag_views + 1) {
@@ -188,7 +193,7 @@ impl Replica {
         self.state(view).lock = Some(hash);
         self.write_chain(&parent.hash); // D2
         payloads.included(&body);
-        self.pace.proposal_body = Some((hash, body));
+        self.pace.proposal_bodies.insert(hash, body);
         self.sign(SignRequest::Header(Box::new(header)), effects);
         true
     }

@@ -7,11 +7,15 @@ use crypto::{Digest, SecurityLevel, SignatureAlgorithm, SigningKey};
 
 use super::{CommittedBlock, Effect, Input, InvalidBody, Payloads, Replica, Settings};
 use crate::body::{Body, Proposal};
+use crate::codec::Encode;
 use crate::config::{EpochConfig, LeaderSchedule, Limits, Member, SecurityPolicy, ThresholdRatios};
-use crate::message::Message;
+use crate::header::{HEADER_TAG, Header, SignedHeader};
+use crate::message::{Answer, Message};
 use crate::params::{Ratio, derive};
 use crate::types::{Epoch, Timestamp, ValidatorIndex, View};
 use crate::verify::{Content, Verifier};
+use crate::vote::{BUNDLE_TAG, Bundle, BundleBody, Statement};
+use crate::votes::Vote;
 
 struct Nothing;
 
@@ -104,6 +108,81 @@ fn a_view_claimed_beyond_the_window_is_not_believed() {
     assert!(status.nullifications.len() as u64 <= crate::bounds::VIEW_WINDOW + 1, "{status:?}");
 }
 
+fn bundle(verifier: &Verifier, signer: u16, statements: Vec<Statement>) -> Vote {
+    let key = SigningKey::from_seed(SignatureAlgorithm::Ed25519, &[signer as u8 * 2; 32]).unwrap();
+    let body = BundleBody::new(verifier.chain_id(), Epoch::ZERO, ValidatorIndex::new(signer), statements).unwrap();
+    let signature = key.sign(BUNDLE_TAG, &body.to_bytes()).unwrap();
+    Vote::Bundle(Arc::new(Bundle::new(body, signature)))
+}
+
+fn invented(number: u64) -> Digest {
+    crypto::HashAlgorithm::Sha256.hash("invented", &[&number.to_be_bytes()])
+}
+
+/// An answer that completes a nullification of view 5 and brings thousands of statements beside, about that view and far ones.
+fn poisoned_answer(verifier: &Verifier) -> Message {
+    let mut votes: Vec<Vote> = (0..3).map(|i| bundle(verifier, i, vec![Statement::Nullify(View::new(5))])).collect();
+    for i in 0..300 {
+        let about_5 = (0..8).map(|j| Statement::Finalize(View::new(5), invented(i * 8 + j)));
+        votes.push(bundle(verifier, 3, about_5.collect()));
+        let mut far = vec![Statement::Nullify(View::new(5))];
+        far.extend((0..7).map(|j| Statement::Nullify(View::new(1_000_000 + i * 7 + j))));
+        votes.push(bundle(verifier, 3, far));
+    }
+    Message::Answer(Answer { votes, ..Answer::default() })
+}
+
+#[test]
+fn an_answer_that_nobody_asked_for_is_dropped() {
+    let (mut replica, verifier) = replica(4, 0);
+    let effects = say(&mut replica, &verifier, START, 3, poisoned_answer(&verifier));
+    assert!(effects.iter().any(|effect| matches!(effect, Effect::Dropped("answer_unasked"))));
+    assert!(replica.views.is_empty() || replica.views.keys().all(|view| view.get() <= 1));
+}
+
+#[test]
+fn an_answer_brings_its_certificate_and_nothing_beside() {
+    let (mut replica, verifier) = replica(4, 0);
+    replica.handle(START, Input::LinkUp(ValidatorIndex::new(3)), &mut Nothing, &mut Vec::new()); // asks
+    say(&mut replica, &verifier, START, 3, poisoned_answer(&verifier));
+    assert_eq!(replica.view(), View::new(6), "R1: the nullification of view 5 counts, wherever we stand");
+    assert!(replica.views.keys().all(|view| view.get() <= 6 + crate::bounds::VIEW_WINDOW), "far views are not kept");
+    let kept = replica.views[&View::new(5)].votes.hashes().len();
+    assert!(kept <= crate::bounds::MAX_BLOCKS_PER_SIGNER, "{kept} invented blocks are kept");
+}
+
+#[test]
+fn a_block_dated_ahead_makes_nobody_spin() {
+    let (mut replica, verifier) = replica(4, 0);
+    let leader = 2; // of view 2
+    let key = SigningKey::from_seed(SignatureAlgorithm::Ed25519, &[leader * 2; 32]).unwrap();
+    let body = Body::empty(&verifier.chain_id());
+    let header = Header {
+        chain_id: verifier.chain_id(),
+        epoch: Epoch::ZERO,
+        view: View::new(2),
+        leader: ValidatorIndex::new(leader.into()),
+        parent_view: View::new(1),
+        parent_hash: invented(1),
+        height: crate::types::Height::new(2),
+        payload_root: body.root(),
+        payload_len: body.encoded().len() as u32,
+        threshold: 3,
+        time: START.after_ms(600),
+        closing: None,
+    };
+    let signature = key.sign(HEADER_TAG, &header.to_bytes()).unwrap();
+    let message = Message::Proposal(SignedHeader::new(header, signature), None);
+    say(&mut replica, &verifier, START, leader.into(), message);
+    let (mut now, mut wakes) = (START, 0);
+    while now < START.after_ms(3_000) {
+        now = replica.next_deadline().max(now.after_us(1));
+        replica.handle(now, Input::Tick, &mut Nothing, &mut Vec::new());
+        wakes += 1;
+    }
+    assert!(wakes < 200, "{wakes} wake-ups in three seconds");
+}
+
 #[test]
 fn nothing_leaves_before_it_is_durable() {
     let (mut leader, verifier) = replica(4, 1);
@@ -113,9 +192,8 @@ fn nothing_leaves_before_it_is_durable() {
     };
     let mut effects = Vec::new();
     leader.handle(START, Input::Signed { ticket: *ticket, signature: vec![1] }, &mut Nothing, &mut effects);
-    let sent = |effects: &[Effect]| {
-        effects.iter().any(|e| matches!(e, Effect::Send { message: Message::Proposal(..), .. }))
-    };
+    let sent =
+        |effects: &[Effect]| effects.iter().any(|e| matches!(e, Effect::Send { message: Message::Proposal(..), .. }));
     assert!(!sent(&effects), "D1: withheld");
     let Some(Effect::Persist { ticket, .. }) = effects.iter().find(|e| matches!(e, Effect::Persist { .. })) else {
         panic!("{effects:?}");
