@@ -134,13 +134,8 @@ fn attackers_break_nothing() {
 fn a_value_in_a_block_that_does_not_become_final_does_not_wait_for_the_heartbeat() {
     for validators in [6, 7, 10] {
         let faults = vec![Fault::Byzantine { validator: 1, attack: AttackKind::EquivocatingLeader }];
-        let report = all_final(Scenario {
-            validators,
-            faults,
-            values: 20,
-            value_every_us: 700_000,
-            ..Scenario::default()
-        });
+        let report =
+            all_final(Scenario { validators, faults, values: 20, value_every_us: 700_000, ..Scenario::default() });
         assert!(report.latency_p99_us < 1_000_000, "n = {validators}: {} us", report.latency_p99_us);
     }
 }
