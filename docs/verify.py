@@ -244,7 +244,7 @@ def check_name(name, what):
 def check_address(address, what):
     need(len(string(address, what).encode()) <= 256, f"{what} is too long")
     host, colon, port = address.rpartition(":")
-    fine = host and colon and re.fullmatch(r"[0-9]+", port, re.ASCII) and 1 <= int(port) <= 65_535
+    fine = re.fullmatch(r"[!-~]+", host) and colon and re.fullmatch(r"[0-9]+", port, re.ASCII) and 1 <= int(port) <= 65_535
     need(fine, f"{what} {address!r} is not host:port")
     return address
 
@@ -285,6 +285,7 @@ class Genesis:
         need(policy in POLICIES, f"security_level {policy!r} is unknown")
         need(policy != "cnsa" or level == 1024, "security_level cnsa needs level 1024")
         self.epoch = integer(g["epoch"], MAX_NUMBER, "epoch")
+        need(self.epoch == 0, "a network begins with epoch 0")
         members = self.read_validators(g["validators"])
         self.read_quorum(g)
         ratios = b""
@@ -292,6 +293,7 @@ class Genesis:
             ppm = integer(g["thresholds"][name], U32, name)
             need(ppm % 100 == 0 and 100 <= ppm <= 1_000_000, f"{name} is not a multiple of 100 from 100 to 1000000")
             ratios += u32(ppm // 100)
+        need(g["thresholds"]["low_ppm"] <= g["thresholds"]["high_ppm"], "low_ppm is above high_ppm")
         self.fast_path = boolean(g["fast_path"], "fast_path")
         need(g["leader_schedule"] == "round_robin", "leader_schedule is unknown")
         limits = self.read_limits(g)
@@ -321,6 +323,7 @@ class Genesis:
             encoded += identity_key(v.get("identity_key"), f"{what}: identity_key")
         for what, values in (("name", self.names), ("address", addresses), ("session key", self.keys), ("link key", links)):
             need(len(set(values)) == len(values), f"two validators have the same {what}")
+        need(not set(self.keys) & set(links), "a key signs votes and authenticates links")
         return encoded
 
     def read_quorum(self, g):
@@ -507,6 +510,7 @@ PATHS = {1: "fast", 2: "slow"}
 def weigh(genesis, path, votes, target):
     """Section 7: the weight of a finality certificate for the header `target`, all signatures included."""
     view, block = target.view, target.hash(genesis)
+    need(len(votes) <= 2 * genesis.n, "the certificate has more than two votes per validator")
     notarized, finalized, nullified = {}, {}, set()
     for vote in votes:
         added = False

@@ -38,7 +38,7 @@ impl fmt::Display for Ratio {
     }
 }
 
-/// The quorum numbers of an epoch, in votes. Only [`QuorumParams::checked`] and [`derive`] make one, so that one in hand is safe.
+/// The quorum numbers of an epoch, in votes. Only [`QuorumParams::checked`] and [`derive()`] make one, so that one in hand is safe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QuorumParams {
     n: u32,
@@ -82,7 +82,7 @@ pub enum ParamError {
         left: i64,
         /// " - c" where c is named.
         with_c: &'static str,
-        /// " - <c>" where c is named.
+        /// `" - 1"`, with the number, where c is named.
         minus_c: String,
     },
     /// A condition of the table fails for explicit numbers.
