@@ -83,6 +83,8 @@ impl Replica {
                     if !state.headers.contains(&hash) {
                         state.headers.push(hash);
                     }
+                    let now = self.seen_now;
+                    self.note_broadcast(now, hash);
                     effects.push(Effect::Send { to: Recipient::All, message: self.proposal_message(&header) });
                 }
                 Withheld::Publish(blocks) => effects.push(Effect::Publish(blocks)),

@@ -35,6 +35,8 @@ pub(super) struct Pulls {
     open: BTreeMap<ValidatorIndex, u32>,
     /// The highest last final view that each peer has told.
     finals: BTreeMap<ValidatorIndex, View>,
+    /// When a large body was last sent to a peer: it is given a view timer to arrive before it is sent again.
+    sent_bodies: BTreeMap<(ValidatorIndex, Digest), Timestamp>,
     last_to_all: Option<Timestamp>,
     budget: BTreeMap<ValidatorIndex, (u32, Timestamp)>,
 }
@@ -188,6 +190,15 @@ impl Replica {
         self.resend_own(to, effects);
     }
 
+    /// My own block is on its way to everyone with its body; it is not sent again on request until it had time to arrive.
+    pub(super) fn note_broadcast(&mut self, now: Timestamp, hash: Digest) {
+        let timer_us = self.pace.timer_us;
+        self.pulls.sent_bodies.retain(|_, at| now < at.after_us(timer_us));
+        for peer in self.config.indices() {
+            self.pulls.sent_bodies.insert((peer, hash), now);
+        }
+    }
+
     /// My own votes, header and body since the last final view, byte for byte as first sent.
     fn resend_own(&self, to: Recipient, effects: &mut Vec<Effect>) {
         let Some(me) = self.me else { return };
@@ -335,14 +346,15 @@ impl Replica {
                 parts.header(&block.header);
             }
         }
-        for hash in &status.bodies {
-            if let Some(body) = self.tree.get(hash).and_then(|block| block.body.as_ref()) {
-                parts.body(body.encoded());
+        let timer_us = self.pace.timer_us;
+        self.pulls.sent_bodies.retain(|_, at| now < at.after_us(timer_us));
+        for hash in status.bodies.iter().chain(&status.headers) {
+            let Some(body) = self.tree.get(hash).and_then(|block| block.body.as_ref()) else { continue };
+            if body.encoded().len() > RESENT_BODY_BYTES && self.pulls.sent_bodies.contains_key(&(from, *hash)) {
+                continue;
             }
-        }
-        for hash in &status.headers {
-            if let Some(body) = self.tree.get(hash).and_then(|block| block.body.as_ref()) {
-                parts.body(body.encoded());
+            if parts.body(body.encoded()) && body.encoded().len() > RESENT_BODY_BYTES {
+                self.pulls.sent_bodies.insert((from, *hash), now);
             }
         }
         if let Some(answer) = parts.finish() {
@@ -379,13 +391,16 @@ impl Parts {
         }
     }
 
-    fn body(&mut self, body: &bytes::Bytes) {
+    /// Adds a body if there is room; whether it is in the answer now.
+    fn body(&mut self, body: &bytes::Bytes) -> bool {
         // The first body always fits; the frame limit is above one block.
         let fits = self.answer.bodies.is_empty() || self.bytes + body.len() <= ANSWER_BYTES;
         if fits && !self.answer.bodies.contains(body) && self.answer.bodies.len() < MAX_ANSWER_ITEMS {
             self.bytes += body.len();
             self.answer.bodies.push(body.clone());
+            return true;
         }
+        false
     }
 
     fn finish(self) -> Option<Answer> {
