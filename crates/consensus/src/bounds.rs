@@ -38,7 +38,7 @@ pub const MAX_PATH_HEADERS: usize = 65_536;
 pub const MESSAGE_OVERHEAD_BYTES: usize = 64 * 1024;
 /// Levels of a Merkle path: enough for [`MAX_BATCH_SIZE`] values.
 pub const MAX_MERKLE_PATH: usize = 32;
-/// Evidence kept per network; beyond it the oldest accusations of an already accused validator are dropped.
+/// Pieces of evidence noticed above the last committed view, and read back from the store; further ones are not kept.
 pub const MAX_EVIDENCE: usize = 1_024;
 /// Epoch links in a proof.
 pub const MAX_EPOCH_LINKS: usize = 100_000;

@@ -6,7 +6,6 @@ use crate::bounds::MAX_ANSWER_ITEMS;
 use crate::codec::{Decode, DecodeError, Encode, Reader, Writer};
 use crate::config::EpochConfig;
 use crate::header::Header;
-use crate::types::View;
 use crate::votes::{Vote, VoteTable};
 
 /// How a block became final.
@@ -130,9 +129,4 @@ impl Decode for FinalityCertificate {
         };
         Ok(Self { path, votes: input.list(MAX_ANSWER_ITEMS, "votes", Vote::decode)? })
     }
-}
-
-/// The view that all of `votes` have in common is `view`: used where an answer names one certificate.
-pub fn speaks_of(votes: &[Vote], view: View) -> bool {
-    votes.iter().all(|vote| vote.statements().iter().any(|statement| statement.view() == view))
 }

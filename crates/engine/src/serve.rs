@@ -12,7 +12,7 @@ use consensus::proof::ValueProof;
 use consensus::records::{
     FinalRecord, ProofPlace, Record, RecordError, RecordReader, Table, load_body, load_final, load_header,
 };
-use consensus::types::{Height, Timestamp};
+use consensus::types::Height;
 use crypto::Digest;
 
 /// Blocks in one chunk for a validator that is behind.
@@ -189,9 +189,4 @@ pub(crate) fn pending_record(sequence: u64, proposals: &[&consensus::body::Propo
     out.count(proposals.len());
     proposals.iter().for_each(|proposal| proposal.encode(&mut out));
     Record { table: Table::Pending, key: sequence.to_be_bytes().to_vec(), value: Some(out.into_bytes()) }
-}
-
-/// When a stored block was made.
-pub fn block_time(block: &StoredBlock) -> Timestamp {
-    block.header.header().time
 }

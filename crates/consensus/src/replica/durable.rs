@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crypto::Digest;
 
-use super::{Admit, CommittedBlock, Effect, Input, Payloads, Recipient, Replica, SignRequest, Ticket, Tip};
+use super::{Admit, CommittedBlock, Effect, Payloads, Recipient, Replica, SignRequest, Ticket, Tip};
 use crate::header::SignedHeader;
 use crate::message::Message;
 use crate::records::{Durable, VoteKey, Write};
@@ -207,13 +207,5 @@ impl Replica {
             }
             Statement::Nullify(_) => state.nulled = true,
         }
-    }
-}
-
-/// The input that answers a request.
-impl Input {
-    /// The answer to [`Effect::Persist`].
-    pub const fn persisted(ticket: Ticket) -> Self {
-        Self::Persisted { ticket }
     }
 }

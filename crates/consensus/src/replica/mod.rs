@@ -191,7 +191,7 @@ impl Replica {
     /// Evaluates every rule until nothing changes, then signs what was decided.
     fn advance(&mut self, now: Timestamp, payloads: &mut dyn Payloads, effects: &mut Vec<Effect>) {
         loop {
-            let mut changed = self.note_certificates(effects);
+            let mut changed = self.note_certificates();
             changed |= self.commit(payloads, effects); // R7
             changed |= self.enter(now, payloads, effects); // R1
             changed |= self.notarize(now, payloads); // R3

@@ -19,7 +19,7 @@ const MIN_BLOCK_STEP_US: u64 = 1_000;
 
 impl Replica {
     /// Notices certificates that newly hold, and keeps their votes for the next flush (D3).
-    pub(super) fn note_certificates(&mut self, effects: &mut Vec<Effect>) -> bool {
+    pub(super) fn note_certificates(&mut self) -> bool {
         let quorum = self.config.quorum;
         let mut found = Vec::new();
         let mut nullified = Vec::new();
@@ -47,7 +47,6 @@ impl Replica {
         for vote in found.into_iter().flatten() {
             self.write_vote(vote);
         }
-        let _ = effects;
         changed
     }
 

@@ -172,7 +172,7 @@ section! {
     pub struct Batching {
         /// Proposals in one block.
         max_batch_size: u32 = 100, 1..=MAX_BATCH_SIZE, "count";
-        /// Longest wait of a busy leader for a fuller block; an idle one proposes at once.
+        /// Longest wait for a fuller block that may be advised; none is advised yet: a leader with work proposes at once.
         batch_timeout_ms: u32 = 50, 0..=60_000, "ms";
         /// Higher priority first, without starving the lower; otherwise first come, first served.
         priority_queuing: bool = true, (), "-";
