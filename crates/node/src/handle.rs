@@ -27,7 +27,7 @@ use crate::config::Config;
 use crate::core::{CoreInput, CoreSender, Known};
 use crate::hub::{FinalBlock, Hub, Settled};
 use crate::views::{
-    BlockView, EvidenceView, HealthView, QuorumView, ResultView, State, StatusView, ValidatorView, ValueView,
+    BlockView, CatchUpView, EvidenceView, HealthView, QuorumView, ResultView, State, StatusView, ValidatorView, ValueView,
 };
 
 /// A value to be ordered.
@@ -338,6 +338,13 @@ impl NodeHandle {
             peers: links.len(),
             view_timer_us: status.view_timer_us,
             accused: self.0.hub.accused().len(),
+            catch_up: CatchUpView {
+                lag: status.catch_up.target.get().saturating_sub(status.last_committed.height.get()),
+                peers: status.catch_up.peers,
+                asked: status.catch_up.open,
+                waiting: status.catch_up.ready,
+                reassigned: status.catch_up.reassigned,
+            },
         }
     }
 

@@ -105,6 +105,8 @@ impl Hub {
     pub(crate) fn update(&self, status: EngineStatus) {
         self.metrics.view.set(status.view.get() as i64);
         self.metrics.mempool.set(status.mempool_len as i64);
+        let (target, mine) = (status.catch_up.target.get(), status.last_committed.height.get());
+        self.metrics.catch_up_lag.set(target.saturating_sub(mine) as i64);
         *lock(&self.status) = status;
     }
 

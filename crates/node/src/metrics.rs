@@ -48,6 +48,8 @@ pub(crate) struct Metrics {
     pub(crate) mempool: IntGauge,
     /// Time of one flush to disk, seconds.
     pub(crate) flush: Histogram,
+    /// Blocks that peers hold and this node does not.
+    pub(crate) catch_up_lag: IntGauge,
     /// Peers connected.
     pub(crate) peers_connected: IntGauge,
     /// Connections refused.
@@ -122,6 +124,10 @@ impl Metrics {
                 "agent_mesh_flush_seconds",
                 "Time of one durable write.",
                 buckets(0.000_02, 2.0, 16)
+            )),
+            catch_up_lag: add!(IntGauge::new(
+                "agent_mesh_catch_up_lag_blocks",
+                "Final blocks that at least one honest peer says it holds and this node lacks; 0 in step with the network."
             )),
             peers_connected: add!(IntGauge::new("agent_mesh_peers_connected", "Validator links that are up.")),
             connections_refused: add!(IntCounter::new(

@@ -17,7 +17,7 @@ use engine::records::StoreRecords;
 use engine::{AcceptAll, Application, AppliedBlock, Engine, EngineConfig, serve};
 use storage::{ByteStore, FjallStore, StoreError};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::broadcast;
 use transport::{LinkConfig, LinkError, Links, PeerInfo};
 
 use crate::clock::{Clock, system_now};
@@ -29,11 +29,10 @@ use crate::http;
 use crate::hub::{End, FinalBlock, Hub};
 use crate::metrics::Metrics;
 use crate::peers::Peers;
+use crate::serving::Serving;
 use crate::views::ResultView;
 use crate::writer::Writer;
 
-/// Chains read for peers at once.
-const SERVED_AT_ONCE: usize = 2;
 /// Room of a frame beside one block: headers, and answers of many votes.
 const FRAME_HEADROOM: usize = 4 * 1024 * 1024;
 
@@ -194,15 +193,18 @@ impl Node {
             engine,
             clock: Clock::new(),
             session_key: self.open.session_key.clone(),
-            records: Arc::clone(&records),
+            serving: Serving::new(
+                Arc::clone(&records),
+                links.clone(),
+                Arc::clone(&hub),
+                chain_id,
+                epoch.limits.max_block_bytes as usize,
+                config.network.serve_bytes_per_s,
+            ),
             writer,
             links: links.clone(),
             hub: Arc::clone(&hub),
             final_view,
-            chain_bytes: epoch.limits.max_block_bytes as usize,
-            runtime: tokio::runtime::Handle::current(),
-            serving: Arc::new(Semaphore::new(SERVED_AT_ONCE)),
-            served: Arc::default(),
         };
         let core_thread = core.start(inputs, effects).map_err(system)?;
         let handle = NodeHandle(Arc::new(Inner {

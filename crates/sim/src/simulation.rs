@@ -297,7 +297,7 @@ impl Simulation {
                     }
                 }
                 Effect::Send { to, message } => self.send(host, to, message),
-                Effect::ServeChain { to, above } => self.serve_chain(host, to, above),
+                Effect::ServeChain { to, above, upto } => self.serve_chain(host, to, above, upto),
                 Effect::Publish(blocks) => {
                     for block in blocks {
                         let height = block.header.header().height.get();
@@ -333,9 +333,9 @@ impl Simulation {
         }
     }
 
-    fn serve_chain(&mut self, host: u16, to: ValidatorIndex, above: Height) {
+    fn serve_chain(&mut self, host: u16, to: ValidatorIndex, above: Height, upto: Height) {
         let records = StoreRecords(self.hosts[usize::from(host)].disk.reader());
-        match serve::final_chain(&records, &self.chain_id, above, 1024 * 1024) {
+        match serve::answer(&records, &self.chain_id, above, upto, 1024 * 1024) {
             Ok(Some(message)) => self.send(host, Recipient::One(to), message),
             Ok(None) => {}
             Err(error) => self.watch.violation(format!("v{host} cannot serve: {error}")),
