@@ -8,9 +8,9 @@ use consensus::Encode;
 use consensus::body::{Body, Proposal};
 use consensus::config::EpochConfig;
 use consensus::header::{HEADER_TAG, Header, SignedHeader};
-use consensus::message::Message;
+use consensus::message::{FinalChain, Held, Message};
 use consensus::replica::Recipient;
-use consensus::types::{Timestamp, ValidatorIndex, View};
+use consensus::types::{Height, Timestamp, ValidatorIndex, View};
 use consensus::vote::{BUNDLE_TAG, Bundle, BundleBody, Statement};
 use crypto::{Digest, SigningKey};
 
@@ -27,6 +27,10 @@ pub enum AttackKind {
     DoubleVoter,
     /// Equivocates as leader, and votes for everything.
     Both,
+    /// Claims to hold every block there will ever be, and never serves any.
+    Unserving,
+    /// Serves one block where many are asked for.
+    Dripping,
 }
 
 /// What an attacker knows.
@@ -37,6 +41,14 @@ pub struct Attack {
     config: Arc<EpochConfig>,
     /// Blocks seen, by view.
     seen: BTreeMap<View, Vec<Digest>>,
+}
+
+/// The first block alone, with the headers of the others as the way to the proof.
+fn drip(chain: &FinalChain) -> FinalChain {
+    let blocks = chain.blocks.iter().take(1).cloned().collect();
+    let rest = chain.blocks.iter().skip(1).map(|(header, _)| header.header().clone());
+    let descendants = rest.chain(chain.descendants.iter().cloned()).collect();
+    FinalChain { blocks, descendants, certificate: chain.certificate.clone() }
 }
 
 impl Attack {
@@ -57,6 +69,12 @@ impl Attack {
     pub fn rewrite(&mut self, key: &SigningKey, to: Recipient, message: Message) -> Vec<(Recipient, Message)> {
         match (self.kind, &message) {
             (AttackKind::Silent, _) | (AttackKind::SilentLeader, Message::Proposal(..)) => Vec::new(),
+            (AttackKind::Unserving, Message::FinalChain(_)) => Vec::new(),
+            (AttackKind::Unserving, Message::Held(held)) => {
+                let lie = Held { first: Height::new(1), last: Height::new(held.last.get() + (1 << 40)) };
+                vec![(to, Message::Held(lie))]
+            }
+            (AttackKind::Dripping, Message::FinalChain(chain)) => vec![(to, Message::FinalChain(drip(chain)))],
             (AttackKind::EquivocatingLeader | AttackKind::Both, Message::Proposal(header, _)) => {
                 self.two_blocks(key, header.clone(), message)
             }

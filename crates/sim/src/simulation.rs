@@ -46,6 +46,8 @@ pub struct Report {
     pub longest_gap_us: u64,
     /// Height of the highest final block.
     pub height: u64,
+    /// Height of each host that is up at the end; 0 for one that is down.
+    pub heights: Vec<u64>,
     /// Blocks that became final in one round.
     pub fast_blocks: u64,
     /// Blocks that became final in two rounds.
@@ -411,6 +413,8 @@ impl Simulation {
     fn report(mut self) -> Report {
         let honest = self.hosts.iter().filter(|host| host.attack.is_none()).filter_map(|host| host.engine.as_ref());
         let view = honest.map(|engine| engine.status().view.get()).max().unwrap_or(0);
+        let committed = |host: &Host| host.engine.as_ref().map_or(0, |e| e.status().last_committed.height.get());
+        let heights = self.hosts.iter().map(committed).collect();
         self.latencies.sort_unstable();
         let percentile = |p: usize| {
             let at = (self.latencies.len() * p / 100).min(self.latencies.len().saturating_sub(1));
@@ -423,6 +427,7 @@ impl Simulation {
             finalized: self.latencies.len() as u64,
             expired: self.expired.len() as u64,
             longest_gap_us: self.longest_gap_us,
+            heights,
             height: self.watch.chain().map(|(height, _)| height).max().unwrap_or(0),
             fast_blocks,
             slow_blocks: self.paths.len() as u64 - fast_blocks,

@@ -63,7 +63,10 @@ fn the_window_stands_on_what_is_durable() {
 fn silence_and_a_broken_link_go_to_another() {
     let mut catchup = behind(600);
     let first = asked(&catchup.plan(at(1)));
-    assert_eq!(first.iter().map(|(_, above, upto)| (*above, *upto)).collect::<Vec<_>>(), [(0, 256), (256, 512), (512, 600)]);
+    assert_eq!(
+        first.iter().map(|(_, above, upto)| (*above, *upto)).collect::<Vec<_>>(),
+        [(0, 256), (256, 512), (512, 600)]
+    );
     let (lost, ..) = first[0];
     catchup.take_link_down(v(lost));
     let again = asked(&catchup.plan(at(1)));
