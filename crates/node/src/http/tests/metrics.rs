@@ -8,9 +8,13 @@ use serde_json::json;
 
 use super::Fixture;
 
-fn value(text: &str, series: &str) -> f64 {
+fn shown<'a>(text: &'a str, series: &str) -> &'a str {
     let found = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' '));
-    found.unwrap_or_else(|| panic!("no {series} in\n{text}")).parse().unwrap()
+    found.unwrap_or_else(|| panic!("no {series} in\n{text}"))
+}
+
+fn value(text: &str, series: &str) -> f64 {
+    shown(text, series).parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -76,17 +80,17 @@ async fn metrics_move_with_what_happens() {
     let height = fixture.finalize(&mut client, "one").await["height"].as_u64().unwrap();
     client.post("application/json", b"{\"value\": \"no\"}").await;
     let text = client.get("/metrics").await.text();
-    assert_eq!(value(&text, "consensus_duration_seconds_count"), 1.0);
-    assert_eq!(value(&text, "agent_mesh_final_values_total"), 1.0);
+    assert_eq!(shown(&text, "consensus_duration_seconds_count"), "1");
+    assert_eq!(shown(&text, "agent_mesh_final_values_total"), "1");
     assert!(value(&text, "agent_mesh_height") >= height as f64);
-    assert_eq!(value(&text, "agent_mesh_proposals_refused_total{reason=\"application\"}"), 1.0);
-    assert_eq!(value(&text, "agent_mesh_proposals_refused_total{reason=\"busy\"}"), 0.0);
-    assert_eq!(value(&text, "agent_mesh_fault_margin"), 0.0);
-    assert_eq!(value(&text, "agent_mesh_reachable_margin"), 0.0);
-    assert_eq!(value(&text, "agent_mesh_quorum_votes{quorum=\"q_min\"}"), 1.0);
+    assert_eq!(shown(&text, "agent_mesh_proposals_refused_total{reason=\"application\"}"), "1");
+    assert_eq!(shown(&text, "agent_mesh_proposals_refused_total{reason=\"busy\"}"), "0");
+    assert_eq!(shown(&text, "agent_mesh_fault_margin"), "0");
+    assert_eq!(shown(&text, "agent_mesh_reachable_margin"), "0");
+    assert_eq!(shown(&text, "agent_mesh_quorum_votes{quorum=\"q_min\"}"), "1");
     assert!(value(&text, "agent_mesh_seconds_since_finality") < 60.0);
     assert!(value(&text, "agent_mesh_sign_seconds_count{algorithm=\"ml-dsa-44\"}") >= 1.0);
-    assert_eq!(value(&text, "agent_mesh_http_responses_total{class=\"5xx\"}"), 0.0);
+    assert_eq!(shown(&text, "agent_mesh_http_responses_total{class=\"5xx\"}"), "0");
     assert!(value(&text, "agent_mesh_http_responses_total{class=\"4xx\"}") >= 1.0);
     assert!(value(&text, "agent_mesh_last_vote_view{validator=\"0\"}") >= 1.0);
     assert!(value(&text, "process_start_time_seconds") > 1.7e9);
