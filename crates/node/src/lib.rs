@@ -22,6 +22,7 @@ mod peers;
 mod serving;
 pub mod setup;
 pub mod views;
+mod witness;
 mod writer;
 
 pub use handle::{NodeError, NodeHandle, ProposalRequest, Submitted};
