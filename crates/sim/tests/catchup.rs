@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use sim::attack::AttackKind;
+use sim::network::Links;
 use sim::{Fault, Report, Scenario, Simulation};
 
 /// A run in which enough blocks are made that one who is away must fetch them.
@@ -73,6 +74,10 @@ fn liars_among_those_who_serve_cost_time_only() {
 #[test]
 fn loss_and_duplication_do_not_stop_it() {
     let crash = Fault::Crash { validator: 3, at_us: 1_000_000, back_at_us: Some(35_000_000) };
-    let report = run(Scenario { loss_per_mille: 50, duplicate_per_mille: 100, validators: 6, ..long(vec![crash]) });
+    let report = run(Scenario {
+        links: Links { loss_per_mille: 50, duplicate_per_mille: 100, ..Links::default() },
+        validators: 6,
+        ..long(vec![crash])
+    });
     caught_up(&report, 3);
 }
