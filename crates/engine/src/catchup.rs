@@ -159,21 +159,21 @@ impl CatchUp {
         self.note_claims();
     }
 
-    /// A verified piece: kept if it was asked for. `Err` gives it back: whoever is not catching up takes it as it comes.
+    /// A verified piece: kept if it was asked for. Otherwise it is given back: the replica takes it as it comes.
     pub(crate) fn take_chain(
         &mut self,
         now: Timestamp,
         from: ValidatorIndex,
         content: Verified<Content>,
-    ) -> Result<(), Verified<Content>> {
-        let Content::FinalChain(chain) = content.get() else { return Err(content) };
+    ) -> Option<Verified<Content>> {
+        let Content::FinalChain(chain) = content.get() else { return Some(content) };
         let heights = (chain.blocks.first(), chain.blocks.last());
-        let (Some((first, _)), Some((last, _))) = heights else { return Err(content) };
+        let (Some((first, _)), Some((last, _))) = heights else { return Some(content) };
         let (first, last) = (first.header().height, last.header().height);
         let bytes: usize = chain.blocks.iter().map(|(_, body)| body.encoded().len()).sum();
         let above = Height::new(first.get().saturating_sub(1));
         let asked = self.open.get(&above).copied().filter(|open| open.peer == from);
-        let Some(open) = asked else { return Err(content) };
+        let Some(open) = asked else { return Some(content) };
         self.free(above);
         let wanted = open.upto.get().saturating_sub(above.get());
         let given = last.get().saturating_sub(above.get());
@@ -186,7 +186,7 @@ impl CatchUp {
         if last > self.committed {
             self.ready.insert(first, Ready { from, last, content });
         }
-        Ok(())
+        None
     }
 
     /// The next piece that the replica can take now, if it is there: it begins at or below the next height.

@@ -328,8 +328,8 @@ impl Engine {
                 }
                 Content::Held(held) => return self.catchup.take_held(from, *held),
                 Content::FinalChain(_) => match self.catchup.take_chain(now, from, content) {
-                    Ok(()) => return,
-                    Err(content) => replica::Input::Message { from, content },
+                    None => return,
+                    Some(content) => replica::Input::Message { from, content },
                 },
                 _ => replica::Input::Message { from, content },
             },
