@@ -158,7 +158,7 @@ impl Running {
                 self.core.engine.handle(now, Input::Tick, &mut self.effects);
                 self.settle()?;
             }
-            self.core.hub.update(self.core.engine.status());
+            self.core.hub.update(&self.core.engine.status());
         }
     }
 

@@ -166,7 +166,7 @@ impl Node {
         replay(self.options.application.as_ref(), records.as_ref(), &chain_id)?;
         let metrics = Metrics::new().map_err(|error| StartError::System(error.to_string()))?;
         let status = engine.status();
-        let hub = Arc::new(Hub::new(metrics, Arc::clone(&self.options.application), status, &epoch, me.get()));
+        let hub = Arc::new(Hub::new(metrics, Arc::clone(&self.options.application), &status, &epoch, me.get()));
         hub.metrics.height.set(status.last_committed.height.get() as i64);
         let verifier = Verifier::new(Arc::clone(&epoch), chain_id);
         let final_view = Arc::new(AtomicU64::new(status.last_final.view.get()));
