@@ -21,7 +21,7 @@ use tokio::sync::{Semaphore, broadcast};
 use transport::{LinkConfig, LinkError, Links, PeerInfo};
 
 use crate::clock::{Clock, system_now};
-use crate::config::Warning;
+use crate::config::{LoadBalancing, Warning};
 use crate::core::{Core, CoreInput, CoreSender};
 use crate::handle::{Inner, NodeError, NodeHandle, ProposalRequest};
 use crate::home::{Home, HomeError, OpenHome};
@@ -160,6 +160,7 @@ impl Node {
             settings: config.settings(),
             max_batch_size: config.batching.max_batch_size as usize,
             mempool: config.mempool_limits(),
+            adaptive_forwarding: config.batching.load_balancing == LoadBalancing::Adaptive,
             application: Arc::clone(&self.options.application),
         };
         let mut effects = Vec::new();
@@ -378,7 +379,7 @@ async fn advise(handle: NodeHandle) {
             base
         };
         let threshold = (u64::from(ratio) * epoch.n() as u64).div_ceil(10_000) as u32;
-        if !inner.core.urgent(CoreInput::Advice(Advice { threshold, hedge_us })) {
+        if !inner.core.urgent(CoreInput::Advice(Advice { threshold, hedge_us, delta_us: None })) {
             return;
         }
     }

@@ -110,6 +110,7 @@ impl Simulation {
                 settings: scenario.settings,
                 max_batch_size: 100,
                 mempool: MempoolLimits::default(),
+                adaptive_forwarding: true,
                 application: Arc::new(AcceptAll),
             };
             hosts.push(Host::new(setup, key, attack));
@@ -220,7 +221,7 @@ impl Simulation {
                 self.watch.restarted(host, height);
                 self.apply(host, effects);
                 let threshold = self.scenario.advised_threshold;
-                let advice = Advice { threshold, hedge_us: self.scenario.settings.hedge_us };
+                let advice = Advice { threshold, hedge_us: self.scenario.settings.hedge_us, delta_us: None };
                 self.input(host, Input::Advice(advice));
                 for peer in 0..self.hosts.len() as u16 {
                     if peer != host && self.hosts[usize::from(peer)].engine.is_some() {
@@ -328,7 +329,7 @@ impl Simulation {
                 Effect::Expired(ids) => {
                     self.expired.extend(ids.iter().filter(|id| self.submitted_at.contains_key(*id)));
                 }
-                Effect::Accepted { .. } | Effect::Entered { .. } | Effect::Dropped(_) => {}
+                Effect::Accepted { .. } | Effect::Entered { .. } | Effect::Observed(_) | Effect::Dropped(_) => {}
             }
         }
     }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crypto::Digest;
 
 use super::{
-    CommittedBlock, Effect, EnterReason, Payloads, Replica, SignRequest, Tip, TipProof, ViewState, durable::Withheld,
+    CommittedBlock, Effect, EnterReason, Observation, Payloads, Replica, SignRequest, Tip, TipProof, ViewState,
+    durable::Withheld,
 };
 use crate::body::Body;
 use crate::certificate::{FinalityCertificate, FinalityPath};
@@ -41,6 +42,7 @@ impl Replica {
             }
         }
         for view in nullified {
+            self.note(Observation::Skipped(view));
             self.note_silence(view);
         }
         let changed = !found.is_empty();
@@ -57,6 +59,7 @@ impl Replica {
         // What a restart brings back says nothing of who is silent now.
         if self.started && self.me != Some(leader) && view.get() + turns >= self.view.get() {
             self.silent.insert(leader);
+            self.failed_turn.insert(leader);
         }
     }
 
@@ -149,6 +152,7 @@ impl Replica {
             self.cautious_until = View::new(self.view.get() + self.config.n() as u64);
         }
         self.pace.enter(now);
+        self.note(Observation::Entered(self.view));
         self.look_for_work(now, payloads);
         if lag > 0 && lag.is_multiple_of(self.config.limits.finality_lag_views + 1) {
             self.pace.slow_down(&self.settings);
@@ -190,6 +194,7 @@ impl Replica {
         };
         let hash = header.hash(self.config.hash_algorithm());
         self.state(view).lock = Some(hash);
+        self.note(Observation::Locked { view, leading: true });
         self.write_chain(&parent.hash); // D2
         payloads.included(&body);
         self.pace.proposal_bodies.insert(hash, body);
@@ -262,6 +267,7 @@ impl Replica {
                 let Some(ancestors) = self.tree.bodies(&parent, &self.last_committed) else { continue };
                 if self.judge(&hash, &body, &ancestors, payloads) {
                     self.state(view).lock = Some(hash);
+                    self.note(Observation::Locked { view, leading: false });
                     self.write_chain(&hash); // D2
                     payloads.included(&body);
                     if let Some(block) = self.tree.get_mut(&hash) {
@@ -353,14 +359,17 @@ impl Replica {
             return false;
         }
         let hedge = self.hedge_us();
-        let mut due = Vec::new();
+        let (mut due, mut held) = (Vec::new(), Vec::new());
         for (view, state) in &mut self.views {
             if let Some(lock) = state.lock
                 && !state.nulled
                 && !state.finalized
                 && state.notarized.contains(&lock)
             {
-                let since = *state.hedge_since.get_or_insert(now);
+                let since = *state.hedge_since.get_or_insert_with(|| {
+                    held.push(Observation::Notarized(*view));
+                    now
+                });
                 if now >= since.after_us(hedge) {
                     state.finalized = true;
                     due.push(Statement::Finalize(*view, lock));
@@ -369,6 +378,7 @@ impl Replica {
         }
         let changed = !due.is_empty();
         self.outbox.extend(due);
+        self.observed.extend(held);
         changed
     }
 
@@ -443,6 +453,9 @@ impl Replica {
                 self.helpers.insert(helper, tip.view);
             }
         }
+        let fast = proof.certificate.path == FinalityPath::Fast;
+        self.note(Observation::Settled { view: tip.view, fast });
+        self.failed_turn.remove(&self.config.leader(tip.view));
         self.last_final = tip;
         self.tip_proof = Some(proof);
         self.views = self.views.split_off(&tip.view.next());
