@@ -19,6 +19,7 @@ pub mod genesis;
 pub mod header;
 pub mod merkle;
 pub mod message;
+pub mod mutation;
 pub mod params;
 pub mod proof;
 pub mod records;

@@ -34,6 +34,7 @@ pub use tree::Tip;
 use crate::certificate::FinalityCertificate;
 use crate::config::{EpochConfig, SharedConfig};
 use crate::header::{Header, SignedHeader};
+use crate::mutation::{Mutation, mutated};
 use crate::records::{VoteKey, Write};
 use crate::types::{Height, Timestamp, ValidatorIndex, View};
 use crate::vote::{BundleBody, Statement};
@@ -351,6 +352,9 @@ impl Replica {
                 Admit::Unsolicited if !self.in_window(view) => continue,
                 Admit::Unsolicited => crate::bounds::MAX_BLOCKS_PER_SIGNER,
                 Admit::Certificate(only) if only != view => continue,
+                Admit::Certificate(_) if mutated(Mutation::BoundWithoutExemptions) => {
+                    crate::bounds::MAX_BLOCKS_PER_SIGNER
+                }
                 Admit::Certificate(_) | Admit::Mine => usize::MAX,
             };
             let signer = vote.signer();

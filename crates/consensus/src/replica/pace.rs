@@ -8,6 +8,7 @@ use crypto::Digest;
 use super::{Advice, Effect, Payloads, Recipient, Replica, Settings};
 use crate::body::Body;
 use crate::message::Message;
+use crate::mutation::{Mutation, mutated};
 use crate::types::{Timestamp, View};
 
 /// The clockwork of the current view.
@@ -102,6 +103,9 @@ impl Replica {
 
     /// Whether a leader has a reason to propose now, even an empty block: a hint, a vote of the view, the heartbeat.
     pub(super) fn must_propose(&self, now: Timestamp) -> bool {
+        if mutated(Mutation::LeaderWaitsForHeartbeat) {
+            return now >= self.heartbeat_at();
+        }
         self.pace.hints.contains(&self.view)
             || self.view_is_alive()
             || now >= self.heartbeat_at()
@@ -122,7 +126,9 @@ impl Replica {
     }
 
     fn has_trigger(&self, now: Timestamp) -> bool {
-        self.pace.work || self.must_propose(now)
+        let armed_all_the_same = mutated(Mutation::LeaderWaitsForHeartbeat)
+            && (self.pace.hints.contains(&self.view) || self.view_is_alive());
+        self.pace.work || self.must_propose(now) || armed_all_the_same
     }
 
     /// On entering a view: whether proposals wait that the chain to build on does not hold.
