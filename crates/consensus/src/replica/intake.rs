@@ -73,10 +73,10 @@ impl Replica {
             effects.push(Effect::Dropped(if self.is_stale(highest) { "vote_stale" } else { "vote_far" }));
             return;
         }
-        if !self.ingest_vote(vote, Admit::Unsolicited, effects) {
-            effects.push(Effect::Dropped("vote_known"));
-        } else {
+        if self.ingest_vote(vote, Admit::Unsolicited, effects) {
             self.note_arrival(vote.signer(), &vote.statements());
+        } else {
+            effects.push(Effect::Dropped("vote_known"));
         }
     }
 
