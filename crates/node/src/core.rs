@@ -227,8 +227,9 @@ impl Running {
         let core = &self.core;
         match effect {
             Effect::Sign { ticket, request } => {
+                let begun = Instant::now();
                 let signature = sign(&core.session_key, &request)?;
-                core.hub.metrics.signatures.inc();
+                core.hub.signed(&request, core.session_key.algorithm().name(), begun.elapsed());
                 self.local.push_back(Input::Signed { ticket, signature });
             }
             Effect::Persist { ticket, records } => self.step.persist(ticket, records),
