@@ -329,6 +329,7 @@ impl Hub {
 pub(crate) const fn refusal_name(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::Busy(_) => "busy",
+        Refusal::Overloaded { .. } => "overloaded",
         Refusal::BytesFull => "memory_full",
         Refusal::Expired => "expired",
         Refusal::FarDeadline(_) => "far_deadline",

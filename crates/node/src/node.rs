@@ -380,7 +380,7 @@ async fn advise(handle: NodeHandle) {
             base
         };
         let threshold = (u64::from(ratio) * epoch.n() as u64).div_ceil(10_000) as u32;
-        if !inner.core.urgent(CoreInput::Advice(Advice { threshold, hedge_us, delta_us: None })) {
+        if !inner.core.urgent(CoreInput::Advice(Advice { threshold, hedge_us, delta_us: None, batch_delay_us: 0 })) {
             return;
         }
     }

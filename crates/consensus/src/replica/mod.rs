@@ -4,10 +4,12 @@
 //! - [`intake`]: what messages change.
 //! - [`pull`]: R8, what is missing and who is asked.
 //! - [`pace`]: timers, hints and the heartbeat.
+//! - [`batch`]: how large my blocks are, and how long they wait to fill.
 //! - [`durable`]: D1–D4, what is written before what is said.
 //! - [`observe`]: what is told to whoever advises.
 //! - [`tree`]: blocks above the last committed one.
 
+mod batch;
 mod durable;
 mod intake;
 mod io;
@@ -104,6 +106,7 @@ pub struct Replica {
     last_committed: Tip,
 
     pace: pace::Pace,
+    batch: batch::Batch,
     pulls: pull::Pulls,
     /// A validator maps to the last view in which it helped finality (section 3, "Reachable thresholds").
     helpers: BTreeMap<ValidatorIndex, View>,
@@ -142,7 +145,8 @@ impl Replica {
         settings: Settings,
     ) -> Self {
         let genesis = Tip { view: View::ZERO, height: Height::ZERO, hash: chain_id, time: created };
-        let advice = Advice { threshold: config.quorum.q_min(), hedge_us: settings.hedge_us, delta_us: None };
+        let advice =
+            Advice { threshold: config.quorum.q_min(), hedge_us: settings.hedge_us, delta_us: None, batch_delay_us: 0 };
         Self {
             me,
             advice,
@@ -153,6 +157,7 @@ impl Replica {
             tip_proof: None,
             last_committed: genesis,
             pace: pace::Pace::new(&settings),
+            batch: batch::Batch::default(),
             pulls: pull::Pulls::default(),
             helpers: BTreeMap::new(),
             cautious_until: View::ZERO,
@@ -219,6 +224,7 @@ impl Replica {
             }
         }
         self.seen_now = now;
+        self.measure_batch(now);
         self.update_pace(now, effects);
         self.sign_outbox(effects);
         self.pull_on_time(now, effects);

@@ -23,7 +23,10 @@ impl Payloads for Nothing {
     fn has_work(&self, _: Timestamp, _: &[Arc<Body>]) -> bool {
         false
     }
-    fn build(&mut self, _: Timestamp, _: &[Arc<Body>]) -> Vec<(Digest, Arc<Proposal>)> {
+    fn fills_block(&self, _: usize) -> bool {
+        false
+    }
+    fn build(&mut self, _: Timestamp, _: &[Arc<Body>], _: usize) -> Vec<(Digest, Arc<Proposal>)> {
         Vec::new()
     }
     fn check(&self, _: Timestamp, _: &Body, _: &[Arc<Body>]) -> Result<(), InvalidBody> {
@@ -223,7 +226,7 @@ fn the_view_timer_gives_the_view_up_and_doubles() {
 fn measured_delta_stays_inside_its_bounds_and_moves_the_timer() {
     let (mut replica, _) = replica(4, 0);
     let advise = |replica: &mut Replica, delta_us| {
-        let advice = Advice { threshold: 1_000, hedge_us: u64::MAX, delta_us };
+        let advice = Advice { threshold: 1_000, hedge_us: u64::MAX, delta_us, batch_delay_us: 0 };
         replica.handle(START, Input::Advice(advice), &mut Nothing, &mut Vec::new());
         (replica.view_timer_us(), replica.hedge_us())
     };
@@ -262,4 +265,30 @@ fn a_leader_whose_turn_failed_gets_no_proposals_until_it_finishes_one() {
     }
     assert_eq!(replica.view(), View::new(2));
     assert_eq!(indices(replica.promising_leaders(4)), [2, 3, 0, 1], "the one that failed comes last");
+}
+
+#[test]
+fn a_block_waits_to_fill_as_advised_and_no_longer_than_the_operator_allows() {
+    let advice = |batch_delay_us| Advice { threshold: 3, hedge_us: 0, delta_us: None, batch_delay_us };
+    let hint = || Message::Hint(View::new(1));
+    let advised = |delay_us| {
+        let (mut leader, verifier) = replica(4, 1);
+        leader.handle(START, Input::Advice(advice(delay_us)), &mut Nothing, &mut Vec::new());
+        (leader, verifier)
+    };
+    for (asked_us, allowed_us) in [(20_000, 20_000), (10_000_000, 50_000)] {
+        let (mut leader, verifier) = advised(asked_us);
+        assert!(!signs(&say(&mut leader, &verifier, START, 2, hint())), "it waits");
+        assert_eq!(leader.next_deadline(), START.after_us(allowed_us));
+        let mut effects = Vec::new();
+        leader.handle(START.after_us(allowed_us), Input::Tick, &mut Nothing, &mut effects);
+        assert!(signs(&effects), "it waits no longer");
+    }
+    let (mut leader, verifier) = advised(20_000);
+    say(&mut leader, &verifier, START, 2, hint());
+    let Vote::Bundle(vote) = bundle(&verifier, 2, vec![Statement::Nullify(View::new(1))]) else { unreachable!() };
+    assert!(
+        signs(&say(&mut leader, &verifier, START, 2, Message::Vote(vote.as_ref().clone()))),
+        "a vote ends the wait"
+    );
 }

@@ -289,7 +289,8 @@ impl Simulation {
                 self.watch.restarted(host, height);
                 self.apply(host, effects);
                 let threshold = self.scenario.advised_threshold;
-                let advice = Advice { threshold, hedge_us: self.scenario.settings.hedge_us, delta_us: None };
+                let advice =
+                    Advice { threshold, hedge_us: self.scenario.settings.hedge_us, delta_us: None, batch_delay_us: 0 };
                 self.input(host, Input::Advice(advice));
                 for peer in 0..self.hosts.len() as u16 {
                     if peer != host && self.hosts[usize::from(peer)].engine.is_some() {
