@@ -26,6 +26,8 @@ const ENGINE_TICKET: u64 = 1 << 63;
 const MAX_EVIDENCE_EACH: u32 = 16;
 /// Bytes of proposals forwarded to one leader for one view.
 const FORWARD_BYTES: usize = 64 * 1024;
+/// Coming leaders that proposals are forwarded to.
+const FORWARD_LEADERS: usize = 2;
 /// A leader whose last block was longer than this, or than half of what mine may have, has enough of its own: forwarding would only multiply bytes, and my own turn comes.
 const BUSY_LEADER_BYTES: usize = 3 * FORWARD_BYTES;
 
@@ -46,6 +48,8 @@ pub struct EngineConfig {
     pub max_batch_size: usize,
     /// Bounds of the mempool.
     pub mempool: MempoolLimits,
+    /// Whether proposals go to the leaders expected to finish first (`load_balancing` adaptive) or to the next in turn (round_robin).
+    pub adaptive_forwarding: bool,
     /// The application.
     pub application: Arc<dyn Application>,
 }
@@ -84,6 +88,7 @@ struct Values {
     mempool: Mempool,
     ledger: Ledger,
     max_batch_size: usize,
+    adaptive_forwarding: bool,
     /// Index records and expiries of blocks committed in this step.
     index: Vec<Record>,
     expired: Vec<Digest>,
@@ -232,6 +237,7 @@ impl Engine {
             mempool: Mempool::new(setup.mempool.clone()),
             ledger,
             max_batch_size: setup.max_batch_size,
+            adaptive_forwarding: setup.adaptive_forwarding,
             index: Vec::new(),
             expired: Vec::new(),
             done: Vec::new(),
@@ -435,6 +441,7 @@ impl Engine {
                     }
                     effects.push(Effect::Evidence(evidence));
                 }
+                replica::Effect::Observed(observation) => effects.push(Effect::Observed(observation)),
                 replica::Effect::Dropped(reason) => effects.push(Effect::Dropped(reason)),
             }
         }
@@ -547,10 +554,14 @@ impl Engine {
     fn forward(&mut self, effects: &mut Vec<Effect>) {
         let Some(me) = self.replica.me() else { return };
         let view = self.replica.view();
-        let leaders = [self.values.config.leader(view), self.values.config.leader(view.next())];
-        if leaders[0] == me {
+        if self.values.config.leader(view) == me {
             return; // my own turn: no need to bother others
         }
+        let leaders = if self.values.adaptive_forwarding {
+            self.replica.promising_leaders(FORWARD_LEADERS)
+        } else {
+            vec![self.values.config.leader(view), self.values.config.leader(view.next())]
+        };
         let busy = BUSY_LEADER_BYTES.min(self.replica.batch_bytes() / 2);
         for leader in leaders.into_iter().filter(|leader| *leader != me) {
             if self.values.last_len.get(&leader).is_some_and(|bytes| *bytes > busy) {

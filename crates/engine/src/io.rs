@@ -7,7 +7,7 @@ use consensus::body::Proposal;
 use consensus::evidence::Evidence;
 use consensus::message::Message;
 use consensus::records::Record;
-use consensus::replica::{Advice, CommittedBlock, EnterReason, Recipient, SignRequest, Ticket};
+use consensus::replica::{Advice, CommittedBlock, EnterReason, Observation, Recipient, SignRequest, Ticket};
 use consensus::types::{Height, Timestamp, ValidatorIndex, View};
 use consensus::verify::{Content, Verified};
 use crypto::Digest;
@@ -112,6 +112,8 @@ pub enum Effect {
     },
     /// A validator broke the rules; the record is durable with the next flush.
     Evidence(Box<Evidence>),
+    /// For whoever advises.
+    Observed(Observation),
     /// Something was dropped; a short reason for metrics.
     Dropped(&'static str),
 }

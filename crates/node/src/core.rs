@@ -259,6 +259,7 @@ impl Running {
                 core.hub.metrics.views.with_label_values(&[reason.name()]).inc();
             }
             Effect::Evidence(evidence) => core.hub.evidence(&evidence),
+            Effect::Observed(_) => {}
             Effect::Dropped(reason) => core.hub.metrics.dropped.with_label_values(&[reason]).inc(),
         }
         Ok(())

@@ -21,7 +21,7 @@ use tokio::sync::broadcast;
 use transport::{LinkConfig, LinkError, Links, PeerInfo};
 
 use crate::clock::{Clock, system_now};
-use crate::config::Warning;
+use crate::config::{LoadBalancing, Warning};
 use crate::core::{Core, CoreInput, CoreSender};
 use crate::handle::{Inner, NodeError, NodeHandle, ProposalRequest};
 use crate::home::{Home, HomeError, OpenHome};
@@ -159,6 +159,7 @@ impl Node {
             settings: config.settings(),
             max_batch_size: config.batching.max_batch_size as usize,
             mempool: config.mempool_limits(),
+            adaptive_forwarding: config.batching.load_balancing == LoadBalancing::Adaptive,
             application: Arc::clone(&self.options.application),
         };
         let mut effects = Vec::new();
@@ -381,7 +382,7 @@ async fn advise(handle: NodeHandle) {
             base
         };
         let threshold = (u64::from(ratio) * epoch.n() as u64).div_ceil(10_000) as u32;
-        if !inner.core.urgent(CoreInput::Advice(Advice { threshold, hedge_us, batch_delay_us: 0 })) {
+        if !inner.core.urgent(CoreInput::Advice(Advice { threshold, hedge_us, delta_us: None, batch_delay_us: 0 })) {
             return;
         }
     }

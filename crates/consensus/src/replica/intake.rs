@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crypto::Digest;
 
-use super::{Admit, Effect, Replica, Tip, TipProof};
+use super::{Admit, Effect, Observation, Replica, Tip, TipProof};
 use crate::body::Body;
 use crate::bounds::MAX_BLOCKS_PER_SIGNER;
 use crate::header::SignedHeader;
@@ -67,11 +67,16 @@ impl Replica {
     fn take_vote(&mut self, from: ValidatorIndex, vote: &Vote, effects: &mut Vec<Effect>) {
         let highest = vote.highest_view();
         self.heard(from, highest);
+        if self.is_stale(highest) {
+            self.note_arrival(vote.signer(), &vote.statements());
+        }
         if !self.in_window(highest) {
             effects.push(Effect::Dropped(if self.is_stale(highest) { "vote_stale" } else { "vote_far" }));
             return;
         }
-        if !self.ingest_vote(vote, Admit::Unsolicited, effects) {
+        if self.ingest_vote(vote, Admit::Unsolicited, effects) {
+            self.note_arrival(vote.signer(), &vote.statements());
+        } else {
             effects.push(Effect::Dropped("vote_known"));
         }
     }
@@ -132,6 +137,7 @@ impl Replica {
             return false;
         }
         state.headers.push(hash);
+        self.note(Observation::Arrived { view, from: header.header().leader });
         // Section 6: dated further behind the clock at first arrival than drift + view timer: not notarized.
         let patience = self.config.limits.clock_drift_ms_max * 1_000 + self.pace.timer_us;
         let late = now.since_us(header.header().time) > patience;

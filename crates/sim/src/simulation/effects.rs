@@ -46,7 +46,7 @@ impl Simulation {
                         self.figures.expired(&ids);
                     }
                 }
-                Effect::Accepted { .. } | Effect::Entered { .. } | Effect::Dropped(_) => {}
+                Effect::Accepted { .. } | Effect::Entered { .. } | Effect::Observed(_) | Effect::Dropped(_) => {}
             }
         }
         self.spare.push(effects);
