@@ -351,7 +351,7 @@ fn encode(kind: KeyKind, stored: &Stored, path: &Path) -> Result<Zeroizing<Vec<u
     if let Some((passphrase, cost)) = key_passphrase() {
         let sealed = Sealed::seal(&passphrase, cost, contents.context().as_bytes(), stored.seed.as_slice())?;
         contents.sealed = Some(sealed);
-        contents.protection = PROTECTION.to_owned();
+        PROTECTION.clone_into(&mut contents.protection);
     } else {
         contents.seed = Some(STANDARD.encode(stored.seed.as_slice()));
     }

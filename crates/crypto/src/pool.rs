@@ -178,6 +178,9 @@ impl Drop for KeyPool {
 
 impl fmt::Debug for KeyPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyPool").field("level", &self.shared.level).field("counts", &self.counts()).finish()
+        f.debug_struct("KeyPool")
+            .field("level", &self.shared.level)
+            .field("counts", &self.counts())
+            .finish_non_exhaustive()
     }
 }

@@ -260,26 +260,13 @@ impl Security {
         }
         let once = self.once_path(key);
         if once.exists() {
-            return self.sign_once(&once, message);
+            return sign_once(&once, message);
         }
         if once.with_extension("leaf").exists() {
             return Err(SecurityError::Used(key.to_owned()));
         }
         self.public(key)?;
         Err(SecurityError::NoSecret(key.to_owned()))
-    }
-
-    fn sign_once(&self, path: &Path, message: &mut impl Read) -> Result<Vec<u8>, SecurityError> {
-        let key = IdentityKey::open(path)?;
-        if key.next_leaf() != Some(ONE_TIME_LEAF) {
-            return Err(SecurityError::Used(key.name().to_owned()));
-        }
-        let digest = signed::digest(message)?;
-        let signature = key.sign(signed::DOMAIN, digest.as_bytes())?;
-        // The counter stays and says that the key was used; the secret goes.
-        disk::erase(path)?;
-        let _ = fs::remove_file(path.with_extension("tree"));
-        Ok(DetachedSignature::new(&key.public_key(), signature).to_bytes())
     }
 
     /// Checks a signature over bytes against the keys known as `signer`.
@@ -423,4 +410,18 @@ impl Security {
         found.sort();
         Ok(found)
     }
+}
+
+/// Signs with a one-time pair and erases it.
+fn sign_once(path: &Path, message: &mut impl Read) -> Result<Vec<u8>, SecurityError> {
+    let key = IdentityKey::open(path)?;
+    if key.next_leaf() != Some(ONE_TIME_LEAF) {
+        return Err(SecurityError::Used(key.name().to_owned()));
+    }
+    let digest = signed::digest(message)?;
+    let signature = key.sign(signed::DOMAIN, digest.as_bytes())?;
+    // The counter stays and says that the key was used; the secret goes.
+    disk::erase(path)?;
+    let _ = fs::remove_file(path.with_extension("tree"));
+    Ok(DetachedSignature::new(&key.public_key(), signature).to_bytes())
 }

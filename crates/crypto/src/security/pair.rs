@@ -98,7 +98,7 @@ impl Pair {
             sealed: None,
         };
         if let Some((passphrase, cost)) = key_passphrase() {
-            contents.protection = PROTECTION.to_owned();
+            PROTECTION.clone_into(&mut contents.protection);
             contents.sealed = Some(Sealed::seal(&passphrase, cost, contents.context().as_bytes(), &secret)?);
         } else {
             contents.secret = Some(STANDARD.encode(secret.as_slice()));
