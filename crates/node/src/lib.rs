@@ -19,8 +19,10 @@ mod limits;
 mod metrics;
 mod node;
 mod peers;
+mod serving;
 pub mod setup;
 pub mod views;
+mod witness;
 mod writer;
 
 pub use handle::{NodeError, NodeHandle, ProposalRequest, Submitted};
