@@ -105,6 +105,10 @@ pub(crate) struct Metrics {
     pub(crate) http_responses: IntCounterVec,
     /// HTTP requests refused before they reached a handler, by reason.
     pub(crate) http_refused: IntCounterVec,
+    /// Entries written to the audit log.
+    pub(crate) audit_entries: IntCounter,
+    /// Events that could not be written to it.
+    pub(crate) audit_failures: IntCounter,
     /// What there is for each validator.
     pub(crate) peer: PeerMetrics,
     process: ProcessMetrics,
@@ -229,6 +233,9 @@ impl Metrics {
                 "HTTP requests refused before they reached a handler.",
                 &["reason"],
             )?,
+            audit_entries: r.counter("agent_mesh_audit_entries_total", "Entries written to the audit log.")?,
+            audit_failures: r
+                .counter("agent_mesh_audit_failures_total", "Events that could not be written to the audit log.")?,
             peer: PeerMetrics::new(&r)?,
             process: ProcessMetrics::new(&r)?,
             registry: r.0,
