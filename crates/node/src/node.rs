@@ -18,24 +18,23 @@ use engine::{AcceptAll, Application, AppliedBlock, Engine, EngineConfig, serve};
 use serde_json::json;
 use storage::{ByteStore, FjallStore, StoreError};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::broadcast;
 use transport::{LinkConfig, LinkError, Links, PeerInfo};
 
 use crate::audit::{Audit, AuditThread};
 use crate::clock::{Clock, system_now};
-use crate::config::Warning;
+use crate::config::{LoadBalancing, Warning};
 use crate::core::{Core, CoreInput, CoreSender};
 use crate::handle::{Inner, LogControl, NodeError, NodeHandle, ProposalRequest};
 use crate::home::{Home, HomeError, OpenHome};
-use crate::http::{self, Fronts};
+use crate::http::{self, Fronts, Listener};
 use crate::hub::{End, FinalBlock, Hub};
 use crate::metrics::Metrics;
 use crate::peers::Peers;
+use crate::serving::Serving;
 use crate::views::ResultView;
 use crate::writer::Writer;
 
-/// Chains read for peers at once.
-const SERVED_AT_ONCE: usize = 2;
 /// Room of a frame beside one block: headers, and answers of many votes.
 const FRAME_HEADROOM: usize = 4 * 1024 * 1024;
 
@@ -122,8 +121,8 @@ pub struct Node {
 struct Running {
     handle: NodeHandle,
     servers: Vec<http::Server>,
-    /// Scheme and address of each listener, the API first.
-    api_addresses: Vec<(&'static str, std::net::SocketAddr)>,
+    /// The API first.
+    listeners: Vec<Listener>,
     audit: AuditThread,
     link_address: std::net::SocketAddr,
     core: JoinHandle<Result<(), String>>,
@@ -167,6 +166,7 @@ impl Node {
             settings: config.settings(),
             max_batch_size: config.batching.max_batch_size as usize,
             mempool: config.mempool_limits(),
+            adaptive_forwarding: config.batching.load_balancing == LoadBalancing::Adaptive,
             application: Arc::clone(&self.options.application),
         };
         let mut effects = Vec::new();
@@ -178,7 +178,7 @@ impl Node {
         let counters = (metrics.audit_entries.clone(), metrics.audit_failures.clone());
         let (audit, audit_thread) = Audit::open(&home.audit(), counters.0, counters.1)
             .map_err(|error| StartError::System(error.to_string()))?;
-        let hub = Arc::new(Hub::new(metrics, audit, Arc::clone(&self.options.application), status, &epoch, me.get()));
+        let hub = Arc::new(Hub::new(metrics, audit, Arc::clone(&self.options.application), &status, &epoch, me.get()));
         hub.metrics.height.set(status.last_committed.height.get() as i64);
         let verifier = Verifier::new(Arc::clone(&epoch), chain_id);
         let final_view = Arc::new(AtomicU64::new(status.last_final.view.get()));
@@ -189,7 +189,7 @@ impl Node {
         let link_address = link_listener.local_addr().map_err(|error| StartError::System(error.to_string()))?;
         let member = &epoch.members[me.as_usize()];
         let fronts = Fronts::bind(&config, home, member, self.options.api_listen.as_deref()).await?;
-        let api_addresses = fronts.addresses().map_err(|error| StartError::System(error.to_string()))?;
+        let listeners = fronts.listeners().map_err(|error| StartError::System(error.to_string()))?;
 
         let peers = Arc::new(Peers {
             verifier,
@@ -206,15 +206,18 @@ impl Node {
             engine,
             clock: Clock::new(),
             session_key: self.open.session_key.clone(),
-            records: Arc::clone(&records),
+            serving: Serving::new(
+                Arc::clone(&records),
+                links.clone(),
+                Arc::clone(&hub),
+                chain_id,
+                epoch.limits.max_block_bytes as usize,
+                config.network.serve_bytes_per_s,
+            ),
             writer,
             links: links.clone(),
             hub: Arc::clone(&hub),
             final_view,
-            chain_bytes: epoch.limits.max_block_bytes as usize,
-            runtime: tokio::runtime::Handle::current(),
-            serving: Arc::new(Semaphore::new(SERVED_AT_ONCE)),
-            served: Arc::default(),
         };
         let core_thread = core.start(inputs, effects).map_err(system)?;
         let handle = NodeHandle(Arc::new(Inner {
@@ -234,13 +237,13 @@ impl Node {
         let accused: Vec<u16> =
             handle.evidence().map_err(|e| StartError::System(e.to_string()))?.iter().map(|e| e.accused).collect();
         handle.0.hub.restore_accused(accused);
-        handle.0.hub.audit.record("start", started(&handle, &api_addresses));
+        handle.0.hub.audit.record("start", started(&handle, &listeners));
         let servers = fronts.serve(&handle);
         let advisor = tokio::spawn(advise(handle.clone()));
         let running = Running {
             handle: handle.clone(),
             servers,
-            api_addresses,
+            listeners,
             audit: audit_thread,
             link_address,
             core: core_thread,
@@ -282,20 +285,12 @@ impl Node {
 
     /// Where HTTP is served.
     pub fn api_address(&self) -> Option<std::net::SocketAddr> {
-        self.api_url().map(|(_, address)| address)
+        self.listeners().first().map(|listener| listener.address)
     }
 
-    /// Scheme and address of the HTTP API.
-    pub fn api_url(&self) -> Option<(&'static str, std::net::SocketAddr)> {
-        self.running.as_ref().and_then(|running| running.api_addresses.first().copied())
-    }
-
-    /// Where the admin verbs are served, if they are: scheme and address.
-    pub fn admin_url(&self) -> Option<(&'static str, std::net::SocketAddr)> {
-        let wanted = self.open.config.api.admin_listen?;
-        let addresses = &self.running.as_ref()?.api_addresses;
-        // The admin listener is bound last.
-        addresses.last().copied().filter(|(_, address)| address.ip() == wanted.ip())
+    /// All HTTP listeners, the API first.
+    pub fn listeners(&self) -> &[Listener] {
+        self.running.as_ref().map_or(&[], |running| &running.listeners)
     }
 
     /// Where validator links are served.
@@ -372,7 +367,7 @@ pub(crate) async fn listen(address: &str, what: &'static str) -> Result<TcpListe
 }
 
 /// What the audit log says of a start.
-fn started(handle: &NodeHandle, listeners: &[(&'static str, std::net::SocketAddr)]) -> serde_json::Value {
+fn started(handle: &NodeHandle, listeners: &[Listener]) -> serde_json::Value {
     let status = handle.status();
     let genesis = handle.genesis();
     json!({
@@ -380,7 +375,7 @@ fn started(handle: &NodeHandle, listeners: &[(&'static str, std::net::SocketAddr
         "level": status.level, "policy": genesis.config.policy.name(), "epoch": status.epoch, "height": status.height,
         "quorum": status.quorum, "configuration": genesis.config.hash().to_string(),
         "session_key": genesis.config.members[handle.0.me.as_usize()].session_key.to_string(),
-        "http": listeners.iter().map(|(scheme, address)| format!("{scheme}://{address}")).collect::<Vec<_>>(),
+        "http": listeners.iter().map(Listener::url).collect::<Vec<_>>(),
     })
 }
 
@@ -426,7 +421,7 @@ async fn advise(handle: NodeHandle) {
             base
         };
         let threshold = (u64::from(ratio) * epoch.n() as u64).div_ceil(10_000) as u32;
-        if !inner.core.urgent(CoreInput::Advice(Advice { threshold, hedge_us })) {
+        if !inner.core.urgent(CoreInput::Advice(Advice { threshold, hedge_us, delta_us: None, batch_delay_us: 0 })) {
             return;
         }
     }

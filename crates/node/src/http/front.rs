@@ -24,6 +24,24 @@ struct Front {
     tokens: Option<Arc<TokenStore>>,
 }
 
+/// Where HTTP is served, and for what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// `api`, `probe` or `admin`.
+    pub purpose: &'static str,
+    /// `http` or `https`.
+    pub scheme: &'static str,
+    /// Its address.
+    pub address: SocketAddr,
+}
+
+impl Listener {
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("{}://{}", self.scheme, self.address)
+    }
+}
+
 /// All listeners of a node, bound and not served yet.
 pub(crate) struct Fronts(Vec<Front>);
 
@@ -96,10 +114,20 @@ impl Fronts {
         Ok(Self(fronts))
     }
 
-    /// Where they listen: scheme and address, the API first.
-    pub(crate) fn addresses(&self) -> std::io::Result<Vec<(&'static str, SocketAddr)>> {
-        let scheme = |front: &Front| if front.tls.is_some() { "https" } else { "http" };
-        self.0.iter().map(|front| Ok((scheme(front), front.listener.local_addr()?))).collect()
+    /// Where they listen, the API first.
+    pub(crate) fn listeners(&self) -> std::io::Result<Vec<Listener>> {
+        let one = |front: &Front| {
+            Ok(Listener {
+                purpose: match front.face {
+                    Face::Api => "api",
+                    Face::Probe => "probe",
+                    Face::Admin => "admin",
+                },
+                scheme: if front.tls.is_some() { "https" } else { "http" },
+                address: front.listener.local_addr()?,
+            })
+        };
+        self.0.iter().map(one).collect()
     }
 
     /// Serves them all.

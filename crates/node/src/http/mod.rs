@@ -46,7 +46,7 @@ use limits::HttpLimits;
 use rate::RateLimit;
 
 pub(crate) use front::Fronts;
-pub use front::token_path;
+pub use front::{Listener, token_path};
 pub use server::Server;
 
 use access::{CHALLENGE, Face, TokenStore, needed};
