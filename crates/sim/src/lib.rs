@@ -15,9 +15,10 @@ mod queue;
 pub mod report;
 pub mod scenario;
 mod simulation;
+pub mod sweep;
 mod wire;
 
 pub use genesis::network;
-pub use report::{Report, Spread};
+pub use report::{Bound, Report, Spread};
 pub use scenario::{Clocks, Cpu, Disk, Fault, Scenario, Timers};
 pub use simulation::Simulation;

@@ -44,6 +44,17 @@ impl Spread {
     }
 }
 
+/// What a network withstands, and whether a scenario stays within it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Bound {
+    /// f: Byzantine validators tolerated.
+    pub max_byzantine: u32,
+    /// c: crashed validators tolerated beside them.
+    pub max_crashed: u32,
+    /// Whether the scenario has no more of either; then nothing may be violated.
+    pub kept: bool,
+}
+
 /// What a run has shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -69,6 +80,14 @@ pub struct Report {
     pub slow_blocks: u64,
     /// Validators accused with proof by an honest validator.
     pub accused: Vec<u16>,
+    /// Validators that were Byzantine.
+    pub byzantine: Vec<u16>,
+    /// Who is provably guilty when everything that was sent to anyone is put together, and of what.
+    pub guilty: BTreeMap<u16, String>,
+    /// What the network withstands, and whether the scenario stays within it.
+    pub bound: Bound,
+    /// The most views that a value took to a final block after the faults had ended.
+    pub longest_wait_in_views: u64,
     /// Highest view of any honest host.
     pub view: u64,
     /// Views that became no final block.

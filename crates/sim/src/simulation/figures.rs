@@ -95,8 +95,8 @@ impl Figures {
         self.proposed_at.entry(header.hash()).or_insert(now);
     }
 
-    /// An honest validator has told that a block is final; returns the values that had been told expired.
-    pub(super) fn published(&mut self, now: Timestamp, validator: u16, block: &CommittedBlock) -> Vec<Digest> {
+    /// An honest validator has told that a block is final.
+    pub(super) fn published(&mut self, now: Timestamp, validator: u16, block: &CommittedBlock) {
         let header = block.header.header();
         let height = header.height.get();
         if !self.paths.contains_key(&height) {
@@ -113,21 +113,16 @@ impl Figures {
                 self.leader_finality.entry(validator).or_default().push(us);
             }
         }
-        let mut twice = Vec::new();
         for id in block.body.ids() {
             if let Some(submission) = self.open.remove(id) {
                 self.latencies.push(now.since_us(submission.at));
                 self.telling.insert(*id, submission);
-                if self.expired.contains(id) {
-                    twice.push(*id);
-                }
             }
             if let Some(submission) = self.telling.get(id).copied().filter(|it| it.place == validator) {
                 self.telling.remove(id);
                 self.client_latencies.push(now.since_us(submission.at));
             }
         }
-        twice
     }
 }
 
@@ -153,7 +148,11 @@ impl Simulation {
             height,
             fast_blocks,
             slow_blocks: figures.paths.len() as u64 - fast_blocks,
-            accused: self.watch.accused_set().iter().copied().collect(),
+            accused: self.watch.accused_set(),
+            byzantine: self.scenario.byzantine().into_iter().collect(),
+            guilty: self.watch.guilty(),
+            bound: self.scenario.bound(),
+            longest_wait_in_views: self.watch.longest_wait_in_views(),
             view: figures.view.get(),
             lost_views: figures.view.get().saturating_sub(1).saturating_sub(height),
             latency_p50_us: latency.p50_us,
