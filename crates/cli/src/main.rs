@@ -14,6 +14,7 @@ mod propose;
 mod quorum;
 mod result;
 mod signals;
+mod sim;
 mod start;
 mod status;
 mod values;
@@ -69,6 +70,8 @@ enum Verb {
     /// Check evidence against a validator.
     #[command(subcommand)]
     Evidence(evidence::Verb),
+    /// Run a network in virtual time, with faults and attackers, and check that nothing breaks.
+    Sim(sim::Args),
 }
 
 fn run(cli: Cli) -> Outcome {
@@ -86,6 +89,7 @@ fn run(cli: Cli) -> Outcome {
         Verb::Quorum(args) => quorum::run(&args, output),
         Verb::Config(verb) => config::run(&verb, output),
         Verb::Evidence(verb) => evidence::run(&verb, output),
+        Verb::Sim(args) => sim::run(&args, output),
     }
 }
 

@@ -11,6 +11,7 @@ mod genesis;
 mod host;
 pub mod invariants;
 pub mod network;
+pub mod plot;
 mod queue;
 pub mod report;
 pub mod scenario;
@@ -19,6 +20,6 @@ pub mod sweep;
 mod wire;
 
 pub use genesis::network;
-pub use report::{Bound, Report, Spread};
+pub use report::{Bound, Report, Samples, Spread};
 pub use scenario::{Clocks, Cpu, Disk, Fault, Scenario, Timers};
 pub use simulation::Simulation;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crypto::HashAlgorithm;
 use serde::Serialize;
 
 /// Times in microseconds: how many, their mean and their quantiles.
@@ -74,6 +75,8 @@ pub struct Report {
     pub longest_gap_us: u64,
     /// Height of the highest final block.
     pub height: u64,
+    /// Height of each host that is up at the end; 0 for one that is down.
+    pub heights: Vec<u64>,
     /// Blocks that became final in one round.
     pub fast_blocks: u64,
     /// Blocks that became final in two rounds.
@@ -124,6 +127,35 @@ pub struct Report {
     pub events: u64,
     /// Hash of everything that happened, in hex: equal for equal runs.
     pub trace_hash: String,
+}
+
+/// One hash over the trace hashes of many runs, in hex.
+pub fn hash_of_hashes(reports: &[Report]) -> String {
+    let mut hasher = HashAlgorithm::Sha256.hasher("agent-mesh/traces/v1");
+    reports.iter().for_each(|report| hasher.update(report.trace_hash.as_bytes()));
+    hasher.finish().to_string()
+}
+
+/// What pictures are drawn of; not part of the report.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Samples {
+    /// Final blocks in the order in which they became final.
+    pub blocks: Vec<BlockSample>,
+    /// From submission to finality anywhere, in microseconds.
+    pub latencies_us: Vec<u64>,
+    /// From submission to finality at the validator that it was submitted to.
+    pub client_latencies_us: Vec<u64>,
+}
+
+/// A final block, as the first honest validator told it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockSample {
+    /// When it was told, in microseconds after the start.
+    pub at_us: u64,
+    /// How long after it was sent.
+    pub took_us: u64,
+    /// Final in one round.
+    pub fast: bool,
 }
 
 impl Report {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crypto::Digest;
 
+use super::observe::Observation;
 use crate::body::{Body, Proposal};
 use crate::evidence::Evidence;
 use crate::header::{Header, SignedHeader};
@@ -56,7 +57,16 @@ pub struct Advice {
     pub threshold: u32,
     /// How long Finalize is held back for the one-round path, in microseconds.
     pub hedge_us: u64,
+    /// Δ as measured, in microseconds; [`Settings::delta_us`] if absent. The least view timer moves with it.
+    pub delta_us: Option<u64>,
+    /// How long a block of mine may wait to fill, in microseconds; never beyond [`Settings::batch_timeout_us`].
+    pub batch_delay_us: u64,
 }
+
+/// Measured Δ is at least the configured one divided by this.
+pub const DELTA_SHRINKS_AT_MOST: u64 = 5;
+/// Measured Δ is at most the configured one times this.
+pub const DELTA_GROWS_AT_MOST: u64 = 4;
 
 /// Local settings: they cost or save time and are never part of validity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +81,20 @@ pub struct Settings {
     pub heartbeat_us: u64,
     /// The fixed hedge for Finalize until advice says otherwise, in microseconds.
     pub hedge_us: u64,
+    /// Greatest time that a block of mine waits to fill, whatever advice says, in microseconds.
+    pub batch_timeout_us: u64,
+}
+
+impl Settings {
+    /// These settings with Δ as measured, inside its bounds; the least view timer is the same multiple of it. The greatest stays.
+    pub fn measured(self, delta_us: Option<u64>) -> Self {
+        let Some(delta_us) = delta_us else { return self };
+        let least = self.delta_us / DELTA_SHRINKS_AT_MOST;
+        let delta_us = delta_us.clamp(least, self.delta_us.saturating_mul(DELTA_GROWS_AT_MOST)).max(1);
+        let floor = u128::from(self.timer_floor_us) * u128::from(delta_us) / u128::from(self.delta_us.max(1));
+        let timer_floor_us = u64::try_from(floor).unwrap_or(u64::MAX).min(self.timer_ceiling_us);
+        Self { delta_us, timer_floor_us, ..self }
+    }
 }
 
 impl Default for Settings {
@@ -82,6 +106,7 @@ impl Default for Settings {
             timer_ceiling_us: 64 * delta_us,
             heartbeat_us: 5_000_000,
             hedge_us: 10_000,
+            batch_timeout_us: 50_000,
         }
     }
 }
@@ -135,6 +160,8 @@ pub enum Effect {
         /// Its last committed height.
         above: Height,
     },
+    /// A peer is far behind: tell it which final blocks are held here, so that it can fetch them.
+    TellHeld(ValidatorIndex),
     /// These blocks are final and durable: results may be told.
     Publish(Vec<CommittedBlock>),
     /// A view was entered.
@@ -146,6 +173,8 @@ pub enum Effect {
     },
     /// A validator broke the rules.
     Evidence(Box<Evidence>),
+    /// For whoever advises.
+    Observed(Observation),
     /// Something was dropped; a short reason for metrics.
     Dropped(&'static str),
 }
@@ -215,8 +244,11 @@ pub trait Payloads {
     /// Whether proposals wait that no ancestor holds.
     fn has_work(&self, now: Timestamp, ancestors: &[Arc<Body>]) -> bool;
 
-    /// The proposals for a block of this time, best first. May be none.
-    fn build(&mut self, time: Timestamp, ancestors: &[Arc<Body>]) -> Vec<(Digest, Arc<Proposal>)>;
+    /// Whether the proposals that wait fill a block with a body of this many bytes.
+    fn fills_block(&self, max_bytes: usize) -> bool;
+
+    /// The proposals for a block of this time with a body of at most `max_bytes`, best first. May be none.
+    fn build(&mut self, time: Timestamp, ancestors: &[Arc<Body>], max_bytes: usize) -> Vec<(Digest, Arc<Proposal>)>;
 
     /// Whether a body may follow these ancestors in a block of this time.
     fn check(&self, time: Timestamp, body: &Body, ancestors: &[Arc<Body>]) -> Result<(), InvalidBody>;

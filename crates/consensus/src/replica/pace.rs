@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crypto::Digest;
 
-use super::{Effect, Payloads, Recipient, Replica, Settings};
+use super::{Advice, Effect, Payloads, Recipient, Replica, Settings};
 use crate::body::Body;
 use crate::message::Message;
 use crate::mutation::{Mutation, mutated};
@@ -76,6 +76,22 @@ impl Replica {
         self.advice.hedge_us.min(2 * self.settings.delta_us).min(self.pace.timer_us / 4)
     }
 
+    /// Advice counts from now on; a view timer that stood at its floor goes with it.
+    pub(super) fn take_advice(&mut self, advice: Advice) {
+        let before = self.settings.timer_floor_us;
+        self.settings = self.configured.measured(advice.delta_us);
+        self.advice = advice;
+        let floor = self.settings.timer_floor_us;
+        if self.pace.timer_us == before || self.pace.timer_us < floor {
+            self.pace.timer_us = floor;
+        }
+    }
+
+    /// Δ for asking others and for the size of blocks, where a small one would cost bytes: never below the configured one.
+    pub(super) fn pull_delta_us(&self) -> u64 {
+        self.settings.delta_us.max(self.configured.delta_us)
+    }
+
     fn heartbeat_at(&self) -> Timestamp {
         self.pace.entered_at.after_us(self.settings.heartbeat_us)
     }
@@ -90,10 +106,12 @@ impl Replica {
         if mutated(Mutation::LeaderWaitsForHeartbeat) {
             return now >= self.heartbeat_at();
         }
-        self.pace.hints.contains(&self.view)
-            || self.view_is_alive()
-            || now >= self.heartbeat_at()
-            || (now >= self.settle_at() && self.is_unsettled())
+        self.pace.hints.contains(&self.view) || self.must_propose_now(now)
+    }
+
+    /// Whether it must not wait for company either: others are voting, or time is up.
+    pub(super) fn must_propose_now(&self, now: Timestamp) -> bool {
+        self.view_is_alive() || now >= self.heartbeat_at() || (now >= self.settle_at() && self.is_unsettled())
     }
 
     /// When values in blocks that are not final count as waiting: finality should have come by then.
@@ -157,7 +175,8 @@ impl Replica {
         let waits = self.pace.work && !self.pace.told_all && self.me.is_some();
         let since = self.pace.armed_at.filter(|_| waits)?;
         let alive = self.views.get(&self.view).is_some_and(|state| !state.headers.is_empty());
-        (!alive && self.pace.proposal_bodies.is_empty()).then(|| since.after_us(self.settings.delta_us / 4))
+        let at = since.after_us(self.settings.delta_us / 4).max(self.batch_deadline().unwrap_or_default());
+        (!alive && self.pace.proposal_bodies.is_empty()).then_some(at)
     }
 
     /// When the replica wants [`super::Input::Tick`] next, if nothing else happens before.
@@ -169,6 +188,9 @@ impl Replica {
             next = next.min(self.settle_at());
         }
         if let Some(at) = self.pace.timer_deadline().filter(|_| !self.pace.expired) {
+            next = next.min(at);
+        }
+        if let Some(at) = self.batch_deadline() {
             next = next.min(at);
         }
         if let Some(at) = self.tell_all_at() {

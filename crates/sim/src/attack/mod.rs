@@ -2,6 +2,7 @@
 //!
 //! All Byzantine validators of a run are one coalition: what one has seen, all know ([`Board`]).
 
+mod bad_server;
 mod bodies;
 mod coalition;
 mod crash;
@@ -75,11 +76,15 @@ pub enum AttackKind {
     DelayOver,
     /// Picks one of the others anew for each view, the same for the whole coalition.
     Coalition,
+    /// Claims to hold every block there will ever be, and never serves any.
+    Unserving,
+    /// Serves one block where many are asked for.
+    Dripping,
 }
 
 impl AttackKind {
     /// Every kind.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 20] = [
         Self::Silent,
         Self::SilentLeader,
         Self::EquivocatingLeader,
@@ -98,6 +103,8 @@ impl AttackKind {
         Self::DelayUnder,
         Self::DelayOver,
         Self::Coalition,
+        Self::Unserving,
+        Self::Dripping,
     ];
 
     /// Whether it follows the protocol: such a validator counts as honest, and nothing may ever accuse it.
@@ -126,6 +133,8 @@ impl AttackKind {
             Self::DelayUnder => Box::new(delay::Delay { over: false }),
             Self::DelayOver => Box::new(delay::Delay { over: true }),
             Self::Coalition => Box::new(coalition::Coalition::default()),
+            Self::Unserving => Box::new(bad_server::Unserving),
+            Self::Dripping => Box::new(bad_server::Dripping),
         }
     }
 }

@@ -9,7 +9,8 @@ use consensus::types::{Timestamp, View};
 use crypto::Digest;
 
 use super::Simulation;
-use crate::report::{Report, Spread};
+use crate::host::Host;
+use crate::report::{BlockSample, Report, Samples, Spread};
 use crate::scenario::START_US;
 
 /// A value under way.
@@ -38,6 +39,7 @@ pub(super) struct Figures {
     proposed_at: BTreeMap<Digest, Timestamp>,
     leader_finality: BTreeMap<u16, Vec<u64>>,
     finality: Vec<u64>,
+    blocks: Vec<BlockSample>,
     messages: BTreeMap<&'static str, (u64, u64)>,
     refused: BTreeMap<&'static str, u64>,
 }
@@ -59,6 +61,7 @@ impl Figures {
             proposed_at: BTreeMap::new(),
             leader_finality: BTreeMap::new(),
             finality: Vec::new(),
+            blocks: Vec::new(),
             messages: BTreeMap::new(),
             refused: BTreeMap::new(),
         }
@@ -104,7 +107,12 @@ impl Figures {
                 self.longest_gap_us = self.longest_gap_us.max(now.since_us(self.last_progress));
             }
             self.last_progress = now;
-            self.paths.insert(height, block.path == FinalityPath::Fast);
+            let fast = block.path == FinalityPath::Fast;
+            self.paths.insert(height, fast);
+            if let Some(at) = self.proposed_at.get(&block.header.hash()) {
+                let at_us = now.since_us(Timestamp::new(START_US));
+                self.blocks.push(BlockSample { at_us, took_us: now.since_us(*at), fast });
+            }
         }
         if let Some(at) = self.proposed_at.get(&block.header.hash()) {
             let us = now.since_us(*at);
@@ -127,7 +135,7 @@ impl Figures {
 }
 
 impl Simulation {
-    pub(super) fn report(self) -> Report {
+    pub(super) fn report(self) -> (Report, Samples) {
         let figures = self.figures;
         let fast_blocks = figures.paths.values().filter(|fast| **fast).count() as u64;
         let height = figures.paths.keys().next_back().copied().unwrap_or(0);
@@ -136,8 +144,10 @@ impl Simulation {
             figures.leader_finality.iter().map(|(leader, times)| (*leader, Spread::of(times).mean_us)).collect();
         let mean_over_leaders = by_leader.values().sum::<u64>().checked_div(by_leader.len() as u64).unwrap_or(0);
         let leader_finality: Vec<u64> = figures.leader_finality.values().flatten().copied().collect();
+        let committed = |host: &Host| host.engine.as_ref().map_or(0, |e| e.status().last_committed.height.get());
+        let heights = self.hosts.iter().map(committed).collect();
         let name = |(name, number): (&&'static str, u64)| ((*name).to_owned(), number);
-        Report {
+        let report = Report {
             validators: self.scenario.validators,
             seed: self.scenario.seed,
             violations: self.watch.violations().to_vec(),
@@ -146,6 +156,7 @@ impl Simulation {
             expired: figures.expired.len() as u64,
             longest_gap_us: figures.longest_gap_us,
             height,
+            heights,
             fast_blocks,
             slow_blocks: figures.paths.len() as u64 - fast_blocks,
             accused: self.watch.accused_set(),
@@ -171,6 +182,12 @@ impl Simulation {
             virtual_us: self.now.since_us(Timestamp::new(START_US)),
             events: self.queue.planned(),
             trace_hash: self.trace.finish().to_string(),
-        }
+        };
+        let samples = Samples {
+            blocks: figures.blocks,
+            latencies_us: figures.latencies,
+            client_latencies_us: figures.client_latencies,
+        };
+        (report, samples)
     }
 }

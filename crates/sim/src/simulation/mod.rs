@@ -27,7 +27,7 @@ use crate::invariants::Watch;
 use crate::network::Network;
 use crate::network::sampler::up_to;
 use crate::queue::Queue;
-use crate::report::Report;
+use crate::report::{Report, Samples};
 use crate::scenario::{Fault, START_US, Scenario};
 use crate::wire::Cost;
 
@@ -135,6 +135,7 @@ impl Simulation {
                 settings: scenario.settings.settings(),
                 max_batch_size: scenario.max_batch_size,
                 mempool: MempoolLimits::default(),
+                adaptive_forwarding: true,
                 application: Arc::new(AcceptAll),
             };
             let (offset, drift) = (scenario.clocks.offset_us, scenario.clocks.drift_ppm);
@@ -197,7 +198,12 @@ impl Simulation {
     }
 
     /// Runs until the scenario's time is over, and reports.
-    pub fn run(mut self) -> Report {
+    pub fn run(self) -> Report {
+        self.run_with_samples().0
+    }
+
+    /// Like [`Self::run`], with what pictures are drawn of.
+    pub fn run_with_samples(mut self) -> (Report, Samples) {
         let end = Timestamp::new(START_US + self.scenario.duration_us);
         while let Some((time, event)) = self.queue.next() {
             if time > end || self.is_over() {
@@ -312,7 +318,8 @@ impl Simulation {
                 }
                 self.apply(host, effects);
                 let threshold = self.scenario.advised_threshold;
-                let advice = Advice { threshold, hedge_us: self.scenario.settings.hedge_us };
+                let advice =
+                    Advice { threshold, hedge_us: self.scenario.settings.hedge_us, delta_us: None, batch_delay_us: 0 };
                 self.input(host, Input::Advice(advice));
                 for peer in 0..self.hosts.len() as u16 {
                     if peer != host && self.hosts[usize::from(peer)].engine.is_some() {
