@@ -12,7 +12,7 @@ fn attacked(attack: AttackKind, validators: u16, attackers: &[u16], seed: u64) -
     Scenario {
         validators,
         seed,
-        values: 25,
+        values: 15,
         value_every_us: 40_000,
         value_timeout_ms: 600_000,
         calm_at_us: Some(2_000_000),
@@ -34,8 +34,8 @@ fn sound(scenario: Scenario) -> Report {
 #[test]
 fn no_attack_breaks_anything_within_the_bound() {
     for attack in AttackKind::ALL {
-        for (validators, attackers) in [(4, &[1][..]), (6, &[2]), (7, &[0, 3])] {
-            for seed in 1..=2 {
+        for (validators, attackers) in [(4, &[1][..]), (7, &[0, 3])] {
+            for seed in 1..=1 {
                 let report = sound(attacked(attack, validators, attackers, seed));
                 assert!(report.accused.iter().all(|index| attackers.contains(index)));
             }
@@ -59,7 +59,7 @@ fn random_scenarios_hold() {
             eprintln!("repeat with: agent-mesh sim --random --seed {}", report.seed);
         }
     };
-    let reports = sweep(1, 60, 2, &Scenario::random, &repeat).unwrap();
+    let reports = sweep(1, 40, 2, &Scenario::random, &repeat).unwrap();
     for report in &reports {
         assert_eq!(report.violations, Vec::<String>::new(), "agent-mesh sim --random --seed {}", report.seed);
     }
