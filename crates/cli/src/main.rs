@@ -4,7 +4,9 @@ mod admin;
 mod audit;
 mod client;
 mod config;
+mod debug;
 mod devnet;
+mod doctor;
 mod evidence;
 mod failure;
 mod genesis;
@@ -16,6 +18,7 @@ mod propose;
 mod quorum;
 mod result;
 mod signals;
+mod sim;
 mod start;
 mod status;
 mod token;
@@ -80,9 +83,16 @@ enum Verb {
     /// Use the admin verbs of a running node.
     #[command(subcommand)]
     Admin(admin::Verb),
+    /// Find out what is wrong with nodes, their network or a home, and what to do.
+    Doctor(doctor::Args),
+    /// Gather what a bug report needs.
+    #[command(subcommand)]
+    Debug(debug::Verb),
     /// Check evidence against a validator.
     #[command(subcommand)]
     Evidence(evidence::Verb),
+    /// Run a network in virtual time, with faults and attackers, and check that nothing breaks.
+    Sim(sim::Args),
 }
 
 fn run(cli: Cli) -> Outcome {
@@ -103,7 +113,10 @@ fn run(cli: Cli) -> Outcome {
         Verb::Token(verb) => token::run(&verb, output),
         Verb::Audit(verb) => audit::run(&verb, output),
         Verb::Admin(verb) => admin::run(&verb, output),
+        Verb::Doctor(args) => doctor::run(&args, output),
+        Verb::Debug(verb) => debug::run(&verb, output),
         Verb::Evidence(verb) => evidence::run(&verb, output),
+        Verb::Sim(args) => sim::run(&args, output),
     }
 }
 

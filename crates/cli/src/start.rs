@@ -109,7 +109,7 @@ async fn serve(args: &Args, log: Option<Arc<LogFilter>>) -> Outcome {
         stopped = &mut stop => return Ok(stopped?),
     };
     let status = handle.status();
-    let api = node.listeners().iter().map(|one| one.url()).collect::<Vec<_>>().join(", ");
+    let api = node.listeners().iter().map(node::http::Listener::url).collect::<Vec<_>>().join(", ");
     let links = node.link_address().map_or_else(String::new, |address| address.to_string());
     note(format!(
         "validator {} of network {} serves {api}, links on {links}, height {}",

@@ -124,8 +124,6 @@ impl Hub {
     pub(crate) fn update(&self, status: &EngineStatus) {
         self.metrics.view.set(status.view.get() as i64);
         self.metrics.mempool.set(status.mempool_len as i64);
-        let (target, mine) = (status.catch_up.target.get(), status.last_committed.height.get());
-        self.metrics.catch_up_lag.set(target.saturating_sub(mine) as i64);
         self.metrics.mempool_bytes.set(status.mempool_bytes as i64);
         self.metrics.own_proposals.set(status.own_len as i64);
         self.metrics.view_timer.set(status.view_timer_us as f64 / 1e6);

@@ -32,10 +32,6 @@ fn api(api: &super::Api, findings: &mut Findings) {
             "needs tls_key_path beside it, and the other way round; give both, or none and a certificate is made";
         findings.problem("api.tls_certificate_path", what);
     }
-    if !api.listen.ip().is_loopback() && api.allow_plain_http && !api.tls {
-        let what = format!("{} is served without encryption; protect the network otherwise", api.listen);
-        findings.warn("api.allow_plain_http", what);
-    }
     if api.tls_allow_classical {
         findings
             .warn("api.tls_allow_classical", "lets clients connect whose traffic a quantum computer can read later");

@@ -37,7 +37,7 @@ impl NodeHandle {
     /// Blocks that this node is behind: known to be final and not applied, or claimed by more peers than may lie.
     pub(crate) fn catchup_lag(&self) -> u64 {
         let status = self.0.hub.status();
-        let known = status.last_final.height.get().max(self.0.hub.witness.network_height());
+        let known = status.last_final.height.max(status.catch_up.target).get().max(self.0.hub.witness.network_height());
         known.saturating_sub(status.last_committed.height.get())
     }
 }

@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, StatusCode};
 use serde_json::{Value, json};
 
 use super::Shared;
-use super::body::TimedBody;
+use super::body::{TimedBody, discard};
 use super::error::ApiError;
 use super::limits::VERIFY_BODY_BYTES;
 use crate::NodeError;
@@ -17,17 +17,22 @@ use crate::views::ResultView;
 
 /// POST /v1/verify
 pub(super) async fn verify(State(api): State<Shared>, headers: HeaderMap, body: Body) -> Result<Json<Value>, ApiError> {
-    if super::proposals::is_bulk(&headers)? {
-        return Err(ApiError::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "unsupported_media_type",
-            "send one result as application/json",
-        ));
+    if let Err(error) = one_json(&headers) {
+        discard(&headers, body).await;
+        return Err(error);
     }
     let Ok(place) = Arc::clone(&api.verifiers).try_acquire_owned() else {
+        discard(&headers, body).await;
         return Err(ApiError::busy("other results are being verified here; try again, or use `agent-mesh verify`"));
     };
-    let bytes = TimedBody::new(body, VERIFY_BODY_BYTES, api.limits.body_timeout).collect().await?;
+    let mut body = TimedBody::new(body, VERIFY_BODY_BYTES, api.limits.body_timeout);
+    let bytes = match body.collect().await {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            body.discard().await;
+            return Err(error.into());
+        }
+    };
     let handle = api.handle.clone();
     let checked = tokio::task::spawn_blocking(move || {
         let _place = place;
@@ -45,4 +50,12 @@ pub(super) async fn verify(State(api): State<Shared>, headers: HeaderMap, body: 
     });
     let shown: Result<Value, ApiError> = checked.await.map_err(|_| ApiError::from(NodeError::Stopped))?;
     shown.map(Json)
+}
+
+fn one_json(headers: &HeaderMap) -> Result<(), ApiError> {
+    if super::proposals::is_bulk(headers)? {
+        let message = "send one result as application/json";
+        return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message));
+    }
+    Ok(())
 }

@@ -38,10 +38,12 @@ export async function getJson(path, options) {
 export const postJson = (path, value, signal) =>
   getJson(path, { method: "POST", headers: { "content-type": "application/json" }, body: typeof value === "string" ? value : JSON.stringify(value), signal });
 
+export const getText = async (path) => (await ask(path)).text();
+
 /** Prometheus' text format as a map from series to number. */
 export async function getMetrics() {
   const series = new Map();
-  for (const line of (await (await ask("/metrics")).text()).split("\n")) {
+  for (const line of (await getText("/metrics")).split("\n")) {
     if (line === "" || line[0] === "#") continue;
     const at = line.lastIndexOf(" ");
     series.set(line.slice(0, at), Number(line.slice(at + 1)));

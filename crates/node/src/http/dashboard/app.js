@@ -1,6 +1,6 @@
 // Shows what the validator says. Nothing is stored; text from the network only ever becomes text.
 
-import { Refusal, follow, getJson, getMetrics, hasToken, postJson, setToken, whenDenied } from "./api.js";
+import { Refusal, follow, getJson, getMetrics, getText, hasToken, postJson, setToken, whenDenied } from "./api.js";
 
 const BLOCKS = 60;
 const $ = (id) => document.getElementById(id);
@@ -253,7 +253,7 @@ function drawValidators() {
   const accused = seen.validators.filter((validator) => validator.accused);
   const place = $("evidence");
   if (accused.length === 0) return fill(place);
-  fill(place, h("p.warning", {}, `Evidence is held against ${accused.map((validator) => validator.name).join(", ")}. It proves to anyone that they broke the rules: `, h("a", { href: "/v1/evidence", download: "evidence.json" }, "download it"), ", check it with agent-mesh evidence."));
+  fill(place, h("p.warning", {}, `Evidence is held against ${accused.map((validator) => validator.name).join(", ")}. It proves to anyone that they broke the rules: `, h("button.quiet", { type: "button", onclick: async () => save("evidence.json", await getJson("/v1/evidence")) }, "Download it"), " and check it with agent-mesh evidence."));
 }
 
 const words = (key) => key.replaceAll("_", " ");
@@ -351,11 +351,7 @@ function showResult(result, seconds) {
     }
     check.disabled = false;
   } }, "Verify on this node");
-  const save = h("button.quiet", { type: "button", onclick: () => {
-    const url = URL.createObjectURL(new Blob([JSON.stringify(result, null, 2)], { type: "application/json" }));
-    h("a", { href: url, download: `result-${result.id.slice(0, 12)}.json` }).click();
-    setTimeout(() => URL.revokeObjectURL(url), 10000);
-  } }, "Download certificate");
+  const keepIt = h("button.quiet", { type: "button", onclick: () => save(`result-${result.id.slice(0, 12)}.json`, result) }, "Download certificate");
   const proof = Math.round((result.proof_b64.length * 3) / 4);
   fill(place, h("div.cert", {},
     h("h3", {}, `Final after ${span(seconds)}`),
@@ -366,8 +362,24 @@ function showResult(result, seconds) {
       ["Phases", result.phases_ms ? `taken ${result.phases_ms.verification.toFixed(1)} ms, in a block ${result.phases_ms.optimization.toFixed(1)} ms, voted ${result.phases_ms.consensus.toFixed(1)} ms (the node’s word)` : null],
       ["Certificate", bytes(proof)],
     ]),
-    h("p.row", {}, check, save), verdict));
+    h("p.row", {}, check, keepIt), verdict));
 }
+
+function save(name, value) {
+  const url = URL.createObjectURL(new Blob([JSON.stringify(value, null, 2)], { type: "application/json" }));
+  h("a", { href: url, download: name }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10000);
+}
+
+// A link cannot carry a token: with one, the page asks and shows what it gets.
+document.querySelector("footer").addEventListener("click", async (event) => {
+  const link = event.target.closest("a");
+  if (!link || !hasToken()) return;
+  event.preventDefault();
+  const url = URL.createObjectURL(new Blob([await getText(link.getAttribute("href"))], { type: "text/plain; charset=utf-8" }));
+  window.open(url, "_blank", "noopener");
+  setTimeout(() => URL.revokeObjectURL(url), 60000);
+});
 
 // ---- Asking ---------------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ fn routes() -> BTreeSet<(String, String)> {
     let mut routes = BTreeSet::new();
     for line in source.split(".route(\"").skip(1) {
         let (path, handlers) = line.split_once('"').unwrap();
-        let handlers = handlers.split("\n").next().unwrap();
+        let handlers = handlers.split('\n').next().unwrap();
         for method in ["get", "post", "put", "delete"] {
             let named = |prefix: &str| handlers.contains(&format!("{prefix}{method}("));
             if named(" ") || named(".") {
