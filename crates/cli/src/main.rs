@@ -8,6 +8,7 @@ mod failure;
 mod genesis;
 mod init;
 mod input;
+mod keys;
 mod log;
 mod output;
 mod propose;
@@ -66,6 +67,8 @@ enum Verb {
     /// Check, make or show a configuration.
     #[command(subcommand)]
     Config(config::Verb),
+    /// Encrypt, decrypt, sign and verify by name, with quantum-resistant keys.
+    Keys(keys::Command),
     /// Check evidence against a validator.
     #[command(subcommand)]
     Evidence(evidence::Verb),
@@ -73,6 +76,11 @@ enum Verb {
 
 fn run(cli: Cli) -> Outcome {
     let output = Output { json: cli.json };
+    if let Some(file) = std::env::var_os("AGENT_MESH_PASSPHRASE_FILE").filter(|file| !file.is_empty()) {
+        // For every key file that this process reads or writes, whichever verb it is.
+        let passphrase = crypto::Passphrase::from_file(std::path::Path::new(&file))?;
+        crypto::set_key_passphrase(passphrase, crypto::Argon2Cost::DEFAULT);
+    }
     match cli.verb {
         Verb::Init(args) => init::run(&args, output),
         Verb::Genesis(verb) => genesis::run(&verb, output),
@@ -85,6 +93,7 @@ fn run(cli: Cli) -> Outcome {
         Verb::Log(args) => log::run(&args, output),
         Verb::Quorum(args) => quorum::run(&args, output),
         Verb::Config(verb) => config::run(&verb, output),
+        Verb::Keys(command) => keys::run(&command, output),
         Verb::Evidence(verb) => evidence::run(&verb, output),
     }
 }
