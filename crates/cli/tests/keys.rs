@@ -60,7 +60,7 @@ fn two_parties_encrypt_sign_rotate_and_restore() {
     let data = String::from_utf8(vec![7; 200_000]).unwrap();
     assert!(verify(text(&signature), &data).ok().contains("VALID"));
     assert!(verify(text(&signature), &data[1..]).fails(1).contains("was changed"));
-    assert!(verify(text(&content), &data).fails(1).contains("not an agent-mesh signature"));
+    assert!(verify(text(&public), &data).fails(1).contains("not an agent-mesh signature"));
 
     assert_eq!(run(&["keys", "--keys", bob, "rotate", "bob", "--json", "--level", "2048"]).json()["generation"], 1);
     let next = run(&["keys", "--keys", bob, "export", "bob"]).ok();

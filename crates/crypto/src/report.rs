@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::kem::KemAlgorithm;
 use crate::keyfile::key_passphrase;
 use crate::level::SecurityLevel;
 use crate::memory::{self, MemoryLock};
@@ -44,7 +45,7 @@ impl Report {
             level: level.dimension(),
             signatures: level.signature_algorithm().name(),
             link_signatures: level.link_signature_algorithm().name(),
-            encryption: level.kem_algorithm().map(|kem| kem.name()),
+            encryption: level.kem_algorithm().map(KemAlgorithm::name),
             hash: if level.hash_algorithm().digest_len() == 48 { "SHA-384" } else { "SHA-256" },
             families: if level == SecurityLevel::Level2048 { 2 } else { 1 },
             cpu_features: cpu_features(),
