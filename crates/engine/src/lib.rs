@@ -12,6 +12,7 @@
 #![deny(clippy::float_arithmetic)]
 
 mod engine;
+mod epochs;
 mod index;
 mod io;
 mod ledger;
@@ -20,4 +21,4 @@ pub mod records;
 pub mod serve;
 
 pub use engine::{Engine, EngineConfig, EngineStatus};
-pub use io::{AcceptAll, Admission, Application, AppliedBlock, Effect, Input, Refusal, SubmitTicket};
+pub use io::{AcceptAll, Admission, Application, AppliedBlock, Effect, Input, Keyring, Refusal, SubmitTicket};

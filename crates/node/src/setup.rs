@@ -248,6 +248,7 @@ fn member_of(file: &PublicFile) -> Member {
         session_key: file.session_key.clone(),
         link_key: file.link_key.clone(),
         identity_key: None,
+        session_since: Epoch::ZERO,
     }
 }
 

@@ -10,9 +10,11 @@ use consensus::config::EpochConfig;
 use consensus::header::{HEADER_TAG, Header, SignedHeader};
 use consensus::message::Message;
 use consensus::replica::Recipient;
-use consensus::types::{Timestamp, ValidatorIndex, View};
+use consensus::types::{Epoch, Timestamp, ValidatorIndex, View};
 use consensus::vote::{BUNDLE_TAG, Bundle, BundleBody, Statement};
 use crypto::{Digest, SigningKey};
+
+use crate::keys::Keys;
 
 /// The kinds of attack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +37,8 @@ pub struct Attack {
     me: ValidatorIndex,
     chain_id: Digest,
     config: Arc<EpochConfig>,
-    /// Blocks seen, by view.
-    seen: BTreeMap<View, Vec<Digest>>,
+    /// Blocks seen, by epoch and view.
+    seen: BTreeMap<(Epoch, View), Vec<Digest>>,
 }
 
 impl Attack {
@@ -47,14 +49,15 @@ impl Attack {
 
     /// Notes a block that was received.
     pub fn saw(&mut self, header: &SignedHeader) {
-        let hashes = self.seen.entry(header.header().view).or_default();
+        let hashes = self.seen.entry((header.header().epoch, header.header().view)).or_default();
         if !hashes.contains(&header.hash()) {
             hashes.push(header.hash());
         }
     }
 
     /// What is sent instead of `message`.
-    pub fn rewrite(&mut self, key: &SigningKey, to: Recipient, message: Message) -> Vec<(Recipient, Message)> {
+    pub fn rewrite(&mut self, keys: &Keys, to: Recipient, message: Message) -> Vec<(Recipient, Message)> {
+        let key = &keys.present();
         match (self.kind, &message) {
             (AttackKind::Silent, _) | (AttackKind::SilentLeader, Message::Proposal(..)) => Vec::new(),
             (AttackKind::EquivocatingLeader | AttackKind::Both, Message::Proposal(header, _)) => {
@@ -101,13 +104,13 @@ impl Attack {
         let mut statements = Vec::new();
         for view in honest.statements().iter().map(Statement::view) {
             statements.push(Statement::Nullify(view));
-            for hash in self.seen.get(&view).into_iter().flatten() {
+            for hash in self.seen.get(&(honest.body().epoch, view)).into_iter().flatten() {
                 statements.push(Statement::Notarize(view, *hash));
                 statements.push(Statement::Finalize(view, *hash));
             }
         }
         let bundles = statements.into_iter().filter_map(|statement| {
-            let body = BundleBody::new(self.chain_id, self.config.epoch, self.me, vec![statement])?;
+            let body = BundleBody::new(self.chain_id, honest.body().epoch, self.me, vec![statement])?;
             let signature = key.sign(BUNDLE_TAG, &body.to_bytes()).ok()?;
             Some(Bundle::new(body, signature))
         });

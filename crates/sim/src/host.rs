@@ -1,22 +1,27 @@
 //! One simulated validator: an engine, its keys, and a disk that may tear.
 
+use std::sync::Arc;
+
 use consensus::codec::Encode;
 use consensus::header::HEADER_TAG;
 use consensus::records::Table;
 use consensus::replica::SignRequest;
-use consensus::types::Timestamp;
+use consensus::types::{Epoch, Timestamp};
 use consensus::vote::BUNDLE_TAG;
-use crypto::SigningKey;
+use crypto::PublicKey;
 use engine::records::StoreRecords;
 use engine::{Effect, Engine, EngineConfig, Input};
 use storage::{ByteStore, MemStore};
 
 use crate::attack::Attack;
+use crate::keys::Keys;
 
 /// One simulated validator.
 pub(crate) struct Host {
     pub(crate) setup: EngineConfig,
-    pub(crate) key: SigningKey,
+    pub(crate) keys: Arc<Keys>,
+    /// The epoch that the running process is in.
+    pub(crate) epoch: Epoch,
     pub(crate) disk: MemStore,
     /// `None` while the process is down.
     pub(crate) engine: Option<Engine>,
@@ -28,9 +33,9 @@ pub(crate) struct Host {
 }
 
 impl Host {
-    pub(crate) fn new(setup: EngineConfig, key: SigningKey, attack: Option<Attack>) -> Self {
+    pub(crate) fn new(setup: EngineConfig, keys: Arc<Keys>, attack: Option<Attack>) -> Self {
         let disk = MemStore::new(Table::ALL.len());
-        Self { setup, key, disk, engine: None, attack, life: 0, wake_at: None }
+        Self { setup, keys, epoch: Epoch::ZERO, disk, engine: None, attack, life: 0, wake_at: None }
     }
 
     /// Starts the process on what the disk holds; the height it found there, before the rules ran.
@@ -39,6 +44,7 @@ impl Host {
         let records = StoreRecords(self.disk.reader());
         let mut engine = Engine::restore(&self.setup, &records, &mut effects).map_err(|e| e.to_string())?;
         let height = engine.status().last_committed.height.get();
+        self.epoch = engine.status().epoch;
         engine.start(now, &mut effects);
         self.engine = Some(engine);
         self.wake_at = None;
@@ -61,11 +67,18 @@ impl Host {
         effects
     }
 
-    pub(crate) fn sign(&self, request: &SignRequest) -> Result<Vec<u8>, String> {
+    pub(crate) fn sign(&self, request: &SignRequest, key: &PublicKey) -> Result<Vec<u8>, String> {
+        let epoch = match request {
+            SignRequest::Header(header) => header.epoch,
+            SignRequest::Votes(body) => body.epoch,
+        };
+        if epoch != self.epoch {
+            return Err(format!("it is in epoch {} and is asked to sign in epoch {epoch}", self.epoch));
+        }
         let (tag, bytes) = match request {
             SignRequest::Header(header) => (HEADER_TAG, header.to_bytes()),
             SignRequest::Votes(body) => (BUNDLE_TAG, body.to_bytes()),
         };
-        self.key.sign(tag, &bytes).map_err(|e| e.to_string())
+        self.keys.session(key).ok_or("the key is erased")?.sign(tag, &bytes).map_err(|e| e.to_string())
     }
 }

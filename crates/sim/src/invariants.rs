@@ -13,8 +13,9 @@ pub struct Watch {
     chain: BTreeMap<u64, (Digest, u16)>,
     committed: BTreeMap<u16, u64>,
     values: BTreeMap<Digest, u64>,
-    signed: BTreeMap<(u16, u64), Vec<Vote>>,
+    signed: BTreeMap<(u16, u64, u64), Vec<Vote>>,
     accused: BTreeSet<u16>,
+    epochs: BTreeMap<u16, u64>,
     violations: Vec<String>,
 }
 
@@ -49,10 +50,18 @@ impl Watch {
         }
     }
 
+    /// A host is in an epoch; it never comes back to an earlier one.
+    pub fn entered_epoch(&mut self, host: u16, epoch: u64) {
+        let before = self.epochs.insert(host, epoch).unwrap_or(0);
+        if epoch < before {
+            self.violations.push(format!("v{host} was in epoch {before} and is in epoch {epoch} again"));
+        }
+    }
+
     /// An honest host sent something signed.
     pub fn signed(&mut self, host: u16, vote: &Vote) {
         for statement in vote.statements() {
-            let key = (host, statement.view().get());
+            let key = (host, vote.epoch().get(), statement.view().get());
             let earlier = self.signed.entry(key).or_default();
             if let Some(evidence) = earlier.iter().find_map(|other| Evidence::find(other, vote)) {
                 self.violations.push(format!(

@@ -8,6 +8,7 @@
 pub mod attack;
 mod host;
 pub mod invariants;
+pub mod keys;
 pub mod scenario;
 mod simulation;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use consensus::config::{EpochConfig, LeaderSchedule, Limits, Member, SecurityPolicy, ThresholdRatios};
+use consensus::config::{EpochConfig, IdentityKey, LeaderSchedule, Limits, Member, SecurityPolicy, ThresholdRatios};
 use consensus::genesis::Genesis;
 use consensus::params::{Ratio, derive};
 use consensus::replica::Settings;
@@ -10,6 +10,7 @@ use consensus::types::{Epoch, Timestamp};
 use crypto::{SecurityLevel, SignatureAlgorithm, SigningKey};
 
 use crate::attack::AttackKind;
+use crate::keys::Keys;
 
 /// Where virtual time starts: 2026-01-01.
 pub const START_US: u64 = 1_767_225_600_000_000;
@@ -75,6 +76,10 @@ pub struct Scenario {
     pub value_timeout_ms: u64,
     /// The advised threshold, in votes; clamped by the core.
     pub advised_threshold: u32,
+    /// Seconds of an epoch (`key_rotation_interval`).
+    pub rotation_s: u64,
+    /// Whether validators renew their session keys in every epoch.
+    pub rotate: bool,
     /// Local settings.
     pub settings: Settings,
     /// What goes wrong.
@@ -100,6 +105,8 @@ impl Default for Scenario {
             value_every_us: 20_000,
             value_timeout_ms: 30_000,
             advised_threshold: 0,
+            rotation_s: 3_600,
+            rotate: true,
             settings: Settings::default(),
             faults: Vec::new(),
             duration_us: 20_000_000,
@@ -108,7 +115,7 @@ impl Default for Scenario {
 }
 
 /// A network for tests: the genesis and the session keys, made from fixed seeds at the classical level (fast and repeatable).
-pub fn network(scenario: &Scenario) -> Result<(Genesis, Vec<SigningKey>), String> {
+pub fn network(scenario: &Scenario) -> Result<(Genesis, Vec<Keys>), String> {
     let lo = Ratio::new(6_000).map_err(|e| e.to_string())?;
     let hi = Ratio::new(8_000).map_err(|e| e.to_string())?;
     let base = Ratio::new(6_700).map_err(|e| e.to_string())?;
@@ -124,14 +131,16 @@ pub fn network(scenario: &Scenario) -> Result<(Genesis, Vec<SigningKey>), String
         };
         let session = SigningKey::from_seed(SignatureAlgorithm::Ed25519, &seed(1)).map_err(|e| e.to_string())?;
         let link = SigningKey::from_seed(SignatureAlgorithm::Ed25519, &seed(2)).map_err(|e| e.to_string())?;
+        let identity = SigningKey::from_seed(SignatureAlgorithm::Ed25519, &seed(3)).map_err(|e| e.to_string())?;
         members.push(Member {
             name: format!("v{index}"),
             address: format!("sim:{}", index + 1),
             session_key: session.public_key(),
             link_key: link.public_key(),
-            identity_key: None,
+            identity_key: Some(IdentityKey::from(&identity.public_key())),
+            session_since: Epoch::ZERO,
         });
-        keys.push(session);
+        keys.push(Keys::new(index, session, identity));
     }
     let config = EpochConfig {
         epoch: Epoch::ZERO,
@@ -148,7 +157,7 @@ pub fn network(scenario: &Scenario) -> Result<(Genesis, Vec<SigningKey>), String
             max_timeout_ms: 3_600_000,
             clock_drift_ms_max: 500,
             finality_lag_views: 4,
-            key_rotation_interval_s: 3_600,
+            key_rotation_interval_s: scenario.rotation_s,
         },
     };
     let genesis = Genesis { network: "sim".to_owned(), created: Timestamp::new(START_US), config: Arc::new(config) };

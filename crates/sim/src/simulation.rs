@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use consensus::body::Proposal;
+use consensus::epoch::EpochContext;
 use consensus::header::SignedHeader;
 use consensus::message::Message;
 use consensus::replica::{Advice, Recipient, Ticket};
-use consensus::types::{Height, Timestamp, ValidatorIndex};
+use consensus::types::{Epoch, Height, Timestamp, ValidatorIndex};
 use consensus::verify::{Content, Verified, Verifier};
 use consensus::votes::Vote;
 use crypto::{Digest, HashAlgorithm, Hasher};
@@ -20,13 +21,15 @@ use storage::ByteStore;
 use crate::attack::Attack;
 use crate::host::Host;
 use crate::invariants::Watch;
+use crate::keys::Keys;
 use crate::scenario::{Fault, START_US, Scenario, network};
 
 enum Event {
-    Deliver { to: u16, from: u16, content: Verified<Content> },
+    Deliver { to: u16, from: u16, content: Verified<Content>, message: Arc<Message> },
     Persisted { host: u16, life: u64, ticket: Ticket },
     Wake { host: u16, life: u64 },
     Submit { number: u64 },
+    Rotate { host: u16, life: u64, epoch: Epoch },
     Crash { host: u16 },
     Boot { host: u16 },
 }
@@ -54,6 +57,12 @@ pub struct Report {
     pub accused: Vec<u16>,
     /// Highest view of any honest host.
     pub view: u64,
+    /// Highest epoch that any host has entered.
+    pub epoch: u64,
+    /// Lowest epoch of an honest host that is up at the end.
+    pub lowest_epoch: u64,
+    /// Session keys that were renewed in all closings together, as far as the lowest host has come.
+    pub rotations: u64,
     /// Median time from submission to finality anywhere, in microseconds.
     pub latency_p50_us: u64,
     /// 99th percentile of it.
@@ -70,7 +79,8 @@ pub struct Report {
 pub struct Simulation {
     scenario: Scenario,
     chain_id: Digest,
-    verifier: Verifier,
+    /// Of every epoch that any host has reached.
+    verifiers: BTreeMap<Epoch, Verifier>,
     hosts: Vec<Host>,
     events: BTreeMap<(Timestamp, u64), Event>,
     sequence: u64,
@@ -94,7 +104,9 @@ impl Simulation {
         let (genesis, keys) = network(&scenario)?;
         let chain_id = genesis.chain_id();
         let mut hosts = Vec::new();
-        for (index, key) in keys.into_iter().enumerate() {
+        let first = Arc::new(EpochContext::of_genesis(&genesis));
+        for (index, keys) in keys.into_iter().enumerate() {
+            let keys = Arc::new(keys);
             let me = ValidatorIndex::new(index as u16);
             let attack = scenario.faults.iter().find_map(|fault| match fault {
                 Fault::Byzantine { validator, attack } if *validator == me.get() => {
@@ -103,20 +115,19 @@ impl Simulation {
                 _ => None,
             });
             let setup = EngineConfig {
-                config: Arc::clone(&genesis.config),
-                chain_id,
-                created: genesis.created,
-                me: Some(me),
+                genesis: Arc::clone(&first),
+                name: Some(format!("v{me}")),
+                keys: Arc::<Keys>::clone(&keys),
                 settings: scenario.settings,
                 max_batch_size: 100,
                 mempool: MempoolLimits::default(),
                 application: Arc::new(AcceptAll),
             };
-            hosts.push(Host::new(setup, key, attack));
+            hosts.push(Host::new(setup, keys, attack));
         }
         let rng = fastrand::Rng::with_seed(scenario.seed);
         let mut simulation = Self {
-            verifier: Verifier::new(Arc::clone(&genesis.config), chain_id),
+            verifiers: BTreeMap::from([(Epoch::ZERO, Verifier::new(Arc::clone(&genesis.config), chain_id))]),
             chain_id,
             hosts,
             events: BTreeMap::new(),
@@ -177,14 +188,20 @@ impl Simulation {
 
     fn step(&mut self, event: Event) {
         match event {
-            Event::Deliver { to, from, content } => {
+            Event::Deliver { to, from, content, message } => {
                 self.note(&[1, to as u8, from as u8]);
                 if let (Some(attack), Content::Proposal(header, _)) =
                     (&mut self.hosts[usize::from(to)].attack, content.get())
                 {
                     attack.saw(header);
                 }
-                self.input(to, Input::Message { from: ValidatorIndex::new(from), content });
+                self.deliver(to, ValidatorIndex::new(from), content, &message);
+            }
+            Event::Rotate { host, life, epoch } => {
+                let it = &self.hosts[usize::from(host)];
+                if it.life == life && it.epoch == epoch {
+                    self.rotate(host);
+                }
             }
             Event::Persisted { host, life, ticket } => {
                 if self.hosts[usize::from(host)].life == life {
@@ -212,12 +229,57 @@ impl Simulation {
         }
     }
 
+    /// What a node's read task does: verified against the receiver's epoch, or handed on as it is.
+    fn deliver(&mut self, to: u16, from: ValidatorIndex, content: Verified<Content>, message: &Arc<Message>) {
+        let epoch = self.hosts[usize::from(to)].epoch;
+        if content.epoch() == epoch {
+            return self.input(to, Input::Message { from, content });
+        }
+        if message.epoch().is_some() {
+            return self.input(to, Input::Elsewhere { from, message: Box::new(message.as_ref().clone()) });
+        }
+        if let Some(Ok(content)) = self.verifiers.get(&epoch).map(|v| v.verify(from, message.as_ref().clone())) {
+            self.input(to, Input::Message { from, content });
+        }
+    }
+
+    /// A host is in an epoch: keys that it does not name are erased, and new ones are planned.
+    fn in_epoch(&mut self, host: u16, context: &Arc<EpochContext>) {
+        let epoch = context.epoch();
+        self.note(&[5, host as u8]);
+        self.hosts[usize::from(host)].epoch = epoch;
+        self.hosts[usize::from(host)].keys.enter(context);
+        self.watch.entered_epoch(host, epoch.get());
+        self.verifiers.entry(epoch).or_insert_with(|| Verifier::new(Arc::clone(&context.config), self.chain_id));
+        if self.scenario.rotate {
+            let span_us = context.config.limits.key_rotation_interval_s * 1_000_000;
+            let due =
+                context.start.time.after_us(span_us / 4 + u64::from(host) * span_us / 4 / self.hosts.len() as u64);
+            let life = self.hosts[usize::from(host)].life;
+            self.at(due.max(self.now.after_us(1)), Event::Rotate { host, life, epoch });
+        }
+    }
+
+    fn rotate(&mut self, host: u16) {
+        let it = &self.hosts[usize::from(host)];
+        let Some(context) = it.engine.as_ref().map(|engine| Arc::clone(engine.replica().context())) else { return };
+        match it.keys.rotation(&context) {
+            Ok(Some(tx)) => self.input(host, Input::System(Arc::new(tx))),
+            Ok(None) => {}
+            Err(error) => self.watch.violation(format!("v{host} cannot rotate: {error}")),
+        }
+    }
+
     fn boot(&mut self, host: u16) {
         self.note(&[4, host as u8]);
         let now = self.now;
         match self.hosts[usize::from(host)].boot(now) {
             Ok((height, effects)) => {
                 self.watch.restarted(host, height);
+                let context = self.hosts[usize::from(host)].engine.as_ref().map(|e| Arc::clone(e.replica().context()));
+                if let Some(context) = context {
+                    self.in_epoch(host, &context);
+                }
                 self.apply(host, effects);
                 let threshold = self.scenario.advised_threshold;
                 let advice = Advice { threshold, hedge_us: self.scenario.settings.hedge_us };
@@ -275,9 +337,15 @@ impl Simulation {
     fn apply(&mut self, host: u16, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Sign { ticket, request } => {
+                Effect::EpochStarted(context) => self.in_epoch(host, &context),
+                Effect::SystemTaken(None) => {}
+                Effect::SystemTaken(Some(why)) => {
+                    self.watch.violation(format!("v{host}: its own rotation was refused: {why}"));
+                }
+                Effect::Fatal(why) => self.watch.violation(format!("v{host} stops: {why}")),
+                Effect::Sign { ticket, request, key } => {
                     self.signatures += u64::from(self.hosts[usize::from(host)].attack.is_none());
-                    match self.hosts[usize::from(host)].sign(&request) {
+                    match self.hosts[usize::from(host)].sign(&request, &key) {
                         Ok(signature) => self.input(host, Input::Signed { ticket, signature }),
                         Err(error) => self.watch.violation(format!("v{host} cannot sign: {error}")),
                     }
@@ -345,14 +413,22 @@ impl Simulation {
     fn send(&mut self, host: u16, to: Recipient, message: Message) {
         let it = &mut self.hosts[usize::from(host)];
         let out = if let Some(attack) = &mut it.attack {
-            attack.rewrite(&it.key, to, message)
+            attack.rewrite(it.keys.as_ref(), to, message)
         } else {
             self.watch_signed(host, &message);
             vec![(to, message)]
         };
         for (to, message) in out {
             *self.messages.entry(message.name()).or_default() += 1;
-            let verified = match self.verifier.verify(ValidatorIndex::new(host), message) {
+            let epoch = self.hosts[usize::from(host)].epoch;
+            // What the process had said of an epoch that it has left in the meantime is verified against that one.
+            let epoch = message.epoch().unwrap_or(epoch);
+            let Some(verifier) = self.verifiers.get(&epoch) else {
+                self.watch.violation(format!("v{host} speaks in epoch {epoch}, which nobody has entered"));
+                continue;
+            };
+            let raw = Arc::new(message.clone());
+            let verified = match verifier.verify(ValidatorIndex::new(host), message) {
                 Ok(verified) => verified,
                 Err(error) => {
                     if self.hosts[usize::from(host)].attack.is_none() {
@@ -366,7 +442,7 @@ impl Simulation {
                 Recipient::All => (0..self.hosts.len() as u16).filter(|at| *at != host).collect(),
             };
             for target in targets {
-                self.carry(host, target, &verified);
+                self.carry(host, target, &verified, &raw);
             }
         }
     }
@@ -381,7 +457,7 @@ impl Simulation {
         }
     }
 
-    fn carry(&mut self, from: u16, to: u16, content: &Verified<Content>) {
+    fn carry(&mut self, from: u16, to: u16, content: &Verified<Content>, message: &Arc<Message>) {
         let after = self.now.since_us(Timestamp::new(START_US));
         let cut = self.scenario.faults.iter().any(|fault| match fault {
             Fault::Partition { side, from_us, to_us } => {
@@ -395,7 +471,7 @@ impl Simulation {
             let lost = self.rng.u32(0..1_000) < self.scenario.loss_per_mille;
             let delay = self.rng.u64(self.scenario.delay_min_us..=self.scenario.delay_max_us);
             if !cut && !lost {
-                let event = Event::Deliver { to, from, content: content.clone() };
+                let event = Event::Deliver { to, from, content: content.clone(), message: Arc::clone(message) };
                 self.at(self.now.after_us(delay), event);
             }
         }
@@ -411,6 +487,14 @@ impl Simulation {
     fn report(mut self) -> Report {
         let honest = self.hosts.iter().filter(|host| host.attack.is_none()).filter_map(|host| host.engine.as_ref());
         let view = honest.map(|engine| engine.status().view.get()).max().unwrap_or(0);
+        let up = self.hosts.iter().filter(|host| host.attack.is_none() && host.engine.is_some());
+        let lowest_epoch = up.map(|host| host.epoch.get()).min().unwrap_or(0);
+        let changed = |before: &Verifier, after: &Verifier| {
+            let pairs = before.config().members.iter().zip(&after.config().members);
+            pairs.filter(|(before, after)| before.session_key != after.session_key).count() as u64
+        };
+        let contexts: Vec<&Verifier> = self.verifiers.values().collect();
+        let rotations = contexts.windows(2).map(|pair| changed(pair[0], pair[1])).sum();
         self.latencies.sort_unstable();
         let percentile = |p: usize| {
             let at = (self.latencies.len() * p / 100).min(self.latencies.len().saturating_sub(1));
@@ -428,6 +512,9 @@ impl Simulation {
             slow_blocks: self.paths.len() as u64 - fast_blocks,
             accused: self.watch.accused_set().iter().copied().collect(),
             view,
+            epoch: self.verifiers.keys().last().map_or(0, |epoch| epoch.get()),
+            lowest_epoch,
+            rotations,
             latency_p50_us: percentile(50),
             latency_p99_us: percentile(99),
             signatures: self.signatures,

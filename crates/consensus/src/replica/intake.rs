@@ -51,6 +51,7 @@ impl Replica {
             Content::FinalChain(chain) => {
                 self.take_chain(now, &chain, effects);
                 self.pulls.answered(from);
+                self.ask_on(now, from, effects);
             }
             Content::Hint(view) => {
                 self.heard(from, view);
@@ -58,7 +59,7 @@ impl Replica {
                     self.pace.hints.insert(view);
                 }
             }
-            Content::Forward(_) => effects.push(Effect::Dropped("forward_in_core")),
+            Content::Forward(_) | Content::System(_) => effects.push(Effect::Dropped("forward_in_core")),
         }
     }
 
