@@ -48,6 +48,9 @@ pub(crate) struct Create {
     /// Configuration with the network-wide values: sizes, times, thresholds.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// If the file is there already and is of these validators, leave it as it is.
+    #[arg(long)]
+    keep: bool,
     /// When it was made, microseconds since the Unix epoch; by default now. Whoever repeats it gets the same genesis.
     #[arg(long, value_name = "MICROSECONDS")]
     created_us: Option<u64>,
@@ -69,6 +72,9 @@ fn create(args: &Create, output: Output) -> Outcome {
         PublicFile::from_json(&read_text(path)?).map_err(|error| Failure::failed(error).at(path.display()))
     };
     let files = args.files.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    if args.keep && args.out.exists() {
+        return keep(&args.out, &files, output);
+    }
     let created = args.created_us.map_or_else(now, Timestamp::new);
     if created.get() > consensus::bounds::MAX_NUMBER {
         return Err(Failure::usage("--created-us is not a time in microseconds since the Unix epoch"));
@@ -76,8 +82,34 @@ fn create(args: &Create, output: Output) -> Outcome {
     let genesis = create_genesis(&args.network, &config, &files, created)?;
     warn_if_classical(genesis.config.level);
     write_new(&args.out, &(genesis.to_json() + "\n"))?;
+    made(args, &genesis, output)
+}
+
+/// Says what an existing genesis is, and refuses one of other validators.
+fn keep(file: &Path, files: &[PublicFile], output: Output) -> Outcome {
+    let genesis = read_genesis(file)?;
+    let members = &genesis.config.members;
+    let same = members.len() == files.len()
+        && members.iter().zip(files).all(|(member, file)| {
+            (&member.name, &member.address, &member.session_key, &member.link_key)
+                == (&file.name, &file.address, &file.session_key, &file.link_key)
+        });
+    if !same {
+        return Err(Failure::failed(format!(
+            "{} is the genesis of other validators than these: move it away to make a new network, which the validators of the old one \
+             will refuse to join",
+            file.display()
+        )));
+    }
+    if output.json {
+        return print_document(&json!({"chain_id": genesis.chain_id(), "network": genesis.network, "file": file}));
+    }
+    print(format!("{} is there already; chain id {}", file.display(), genesis.chain_id()))
+}
+
+fn made(args: &Create, genesis: &Genesis, output: Output) -> Outcome {
     if args.out == Path::new("-") {
-        note(format!("chain id {}\n{}", genesis.chain_id(), words::guarantee(&genesis)));
+        note(format!("chain id {}\n{}", genesis.chain_id(), words::guarantee(genesis)));
         return Ok(());
     }
     if output.json {
@@ -87,9 +119,9 @@ fn create(args: &Create, output: Output) -> Outcome {
             "quorum": QuorumView::of(quorum), "why": quorum.explain(),
         }));
     }
-    print(format!("genesis of {} with {} validators: {}", genesis.network, files.len(), args.out.display()))?;
+    print(format!("genesis of {} with {} validators: {}", genesis.network, genesis.config.n(), args.out.display()))?;
     print(format!("chain id {}", genesis.chain_id()))?;
-    print(words::guarantee(&genesis))?;
+    print(words::guarantee(genesis))?;
     print("Every validator puts this same file into its home as genesis.json; compare the chain id.")
 }
 

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use consensus::types::Timestamp;
 use crypto::SecurityLevel;
 use node::home::Home;
-use node::setup::{self, ConfigSource};
+use node::setup::{self, ConfigSource, PublicFile};
 use serde_json::json;
 
 use crate::failure::{Failure, Outcome};
-use crate::input::{environment, read_config};
+use crate::input::{environment, read_config, read_text};
 use crate::output::{Output, note, print, print_document, write_new};
 use crate::words;
 
@@ -39,6 +39,9 @@ pub(crate) struct Args {
     /// Also write the public file here; `-` prints it.
     #[arg(long, requires = "home", value_name = "FILE")]
     out: Option<PathBuf>,
+    /// If the home holds this validator already, leave it as it is and give out its public file again.
+    #[arg(long, requires = "home")]
+    keep: bool,
     /// Make a local network of this many validators instead.
     #[arg(long, value_name = "N", conflicts_with = "home", requires = "dir")]
     validators: Option<usize>,
@@ -70,7 +73,6 @@ fn source(args: &Args) -> Outcome<ConfigSource> {
     let source = read_config(args.config.as_deref())?;
     let Some(dimension) = args.level else { return Ok(source) };
     let level = SecurityLevel::from_dimension(dimension).map_err(Failure::usage)?;
-    level.ensure_available().map_err(Failure::usage)?;
     if source.config.level() == SecurityLevel::Classical && level != SecurityLevel::Classical {
         return Err(Failure::usage(
             "QUANTUM_SECURITY=false or lattice_dimension 0 contradicts --level: leave one of them out",
@@ -92,10 +94,14 @@ pub(crate) fn warn_if_classical(level: SecurityLevel) {
 fn validator(args: &Args, root: &Path, name: &str, source: &ConfigSource, output: Output) -> Outcome {
     let home = Home::new(root);
     let address = args.address.as_deref().unwrap_or("127.0.0.1:9080");
+    let kept = if args.keep { kept(&home, name, address)? } else { None };
     if let Some(out) = args.out.as_ref().filter(|out| *out != Path::new("-") && out.exists()) {
-        return Err(Failure::failed(format!("{} exists already: choose another --out", out.display())));
+        match &kept {
+            Some(public) if read_text(out)? == public.to_json() => return Ok(()),
+            _ => return Err(Failure::failed(format!("{} exists already: choose another --out", out.display()))),
+        }
     }
-    let public = setup::make_validator(&home, name, address, source)?;
+    let public = kept.map_or_else(|| setup::make_validator(&home, name, address, source), Ok)?;
     if let Some(out) = &args.out {
         write_new(out, &public.to_json())?;
         if out == Path::new("-") {
@@ -123,6 +129,23 @@ fn validator(args: &Args, root: &Path, name: &str, source: &ConfigSource, output
         home.genesis().display(),
         root.display()
     ))
+}
+
+/// The validator that a home holds; `None` if it is not in use yet.
+fn kept(home: &Home, name: &str, address: &str) -> Outcome<Option<PublicFile>> {
+    if home.public().symlink_metadata().is_err() {
+        return Ok(None);
+    }
+    let public = PublicFile::from_json(&read_text(&home.public())?)?;
+    if (public.name.as_str(), public.address.as_str()) == (name, address) {
+        return Ok(Some(public));
+    }
+    Err(Failure::failed(format!(
+        "{} is the home of {} at {}, not of {name} at {address}: give each validator its own home",
+        home.root().display(),
+        public.name,
+        public.address
+    )))
 }
 
 fn local_network(args: &Args, n: usize, dir: &Path, source: &ConfigSource, output: Output) -> Outcome {

@@ -1,7 +1,7 @@
 //! `agent-mesh start`: a validator until it is asked to stop.
 
 use std::io::{IsTerminal as _, Read as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use node::config::{Config, LogFormat};
@@ -18,12 +18,18 @@ use crate::signals::asked_to_stop;
 /// Longest time for a graceful stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// Between two looks for a genesis that is not there yet.
+const GENESIS_POLL: Duration = Duration::from_secs(1);
+
 /// Arguments of `start`.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// The validator's home.
     #[arg(long)]
     home: PathBuf,
+    /// If the genesis is not there yet, wait for it: in containers, whose keys come first.
+    #[arg(long)]
+    wait_for_genesis: bool,
     /// Stop when standard input ends: the parent holds its other end.
     #[arg(long, hide = true)]
     exit_with_parent: bool,
@@ -55,6 +61,12 @@ fn start_log(config: &Config) {
 async fn serve(args: &Args) -> Outcome {
     // Listens for signals first: one that comes during the start is not lost.
     let mut stop = std::pin::pin!(asked_to_stop());
+    if args.wait_for_genesis {
+        tokio::select! {
+            waited = genesis_there(&args.home) => waited?,
+            stopped = &mut stop => return Ok(stopped?),
+        }
+    }
     let mut node = Node::initialize(NodeOptions::new(&args.home))?;
     for warning in node.warnings() {
         tracing::warn!("{warning}");
@@ -94,6 +106,25 @@ async fn serve(args: &Args) -> Outcome {
             STOP_TIMEOUT.as_secs()
         ))),
     }
+}
+
+/// Waits until the genesis file is there; what is in it is not looked at.
+async fn genesis_there(root: &Path) -> Outcome {
+    let home = Home::new(root);
+    let (config, _) = home.read_config(&environment)?;
+    let file = home.with_paths(&config).genesis();
+    let mut told = false;
+    while !file.exists() {
+        if !told {
+            tracing::warn!(
+                "waiting for the genesis {}: make it with `agent-mesh genesis create *.pub.json` and put it there",
+                file.display()
+            );
+            told = true;
+        }
+        tokio::time::sleep(GENESIS_POLL).await;
+    }
+    Ok(())
 }
 
 /// Fires when standard input ends.

@@ -1,7 +1,7 @@
 //! `agent-mesh status`: where a node stands.
 
 use crate::client::NodeArg;
-use crate::failure::Outcome;
+use crate::failure::{FAILED, Failure, Outcome};
 use crate::output::{Output, print, print_document};
 use crate::words;
 
@@ -10,11 +10,24 @@ use crate::words;
 pub(crate) struct Args {
     #[command(flatten)]
     node: NodeArg,
+    /// Only whether the node is ready (GET /readyz): exit code 0 if it makes progress, 1 if not. For health checks of containers.
+    #[arg(long)]
+    health: bool,
 }
 
 /// Runs `status`.
 pub(crate) fn run(args: &Args, output: Output) -> Outcome {
-    let status = args.node.client()?.status()?;
+    let client = args.node.client()?;
+    if args.health {
+        let (healthy, view) = client.health("/readyz")?;
+        if output.json {
+            print_document(&view)?;
+        } else {
+            print(view["reason"].as_str().unwrap_or_default())?;
+        }
+        return if healthy { Ok(()) } else { Err(Failure::silent(FAILED)) };
+    }
+    let status = client.status()?;
     if output.json {
         return print_document(&status);
     }

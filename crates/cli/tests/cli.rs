@@ -68,6 +68,38 @@ fn organisations_make_a_network_from_public_files_only() {
 }
 
 #[test]
+fn a_container_may_repeat_its_set_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let (home, out, genesis) =
+        (dir.path().join("home"), dir.path().join("a.pub.json"), dir.path().join("genesis.json"));
+    let init = |name: &str, more: &[&str]| {
+        run(&[&["init", "--home", text(&home), "--name", name, "--address", "a.mesh:9080", "--level", "512"][..], more]
+            .concat())
+    };
+    let first = init("a", &["--keep", "--out", "-"]).ok();
+    let key = std::fs::read(home.join("keys/session.key.json")).unwrap();
+    assert_eq!(init("a", &["--keep", "--out", "-"]).ok(), first);
+    init("a", &["--keep", "--out", text(&out)]).ok();
+    init("a", &["--keep", "--out", text(&out)]).ok();
+    assert_eq!(std::fs::read(home.join("keys/session.key.json")).unwrap(), key, "the keys are the same ones");
+    assert!(init("b", &["--keep"]).fails(1).contains("is the home of a at a.mesh:9080"));
+    assert!(init("a", &[]).fails(1).contains("nothing is overwritten"));
+    std::fs::write(&out, "something else").unwrap();
+    assert!(init("a", &["--keep", "--out", text(&out)]).fails(1).contains("exists already"));
+
+    std::fs::write(&out, &first).unwrap();
+    let create = |files: &[&str]| {
+        run(&[&["genesis", "create", "--keep", "--json", "--out", text(&genesis)][..], files].concat())
+    };
+    let made = create(&[text(&out)]).json();
+    assert_eq!(create(&[text(&out)]).json()["chain_id"], made["chain_id"]);
+    let other = dir.path().join("b.pub.json");
+    let home = dir.path().join("other");
+    run(&["init", "--home", text(&home), "--name", "b", "--level", "512", "--out", text(&other)]).ok();
+    assert!(create(&[text(&other)]).fails(1).contains("of other validators"));
+}
+
+#[test]
 fn public_files_can_be_printed_and_levels_chosen() {
     let dir = tempfile::tempdir().unwrap();
     let home = |name: &str| dir.path().join(name);

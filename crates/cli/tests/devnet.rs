@@ -116,6 +116,7 @@ fn a_killed_validator_catches_up_and_its_followers_too() {
     let _alone = alone();
     let mut network = Network::new(6, "");
     (0..6).for_each(|index| network.start(index));
+    run(&["status", "--health", "--node", &network.url(0)]).ok();
     let (dir, genesis) = (network.dir.path().to_owned(), network.genesis());
     // Follows the validator that will be killed.
     let mut follower = program()

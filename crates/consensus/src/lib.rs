@@ -21,6 +21,7 @@ pub mod header;
 pub mod link;
 pub mod merkle;
 pub mod message;
+pub mod mutation;
 pub mod params;
 pub mod proof;
 pub mod records;

@@ -8,6 +8,7 @@ use crypto::Digest;
 use crate::bounds::MAX_BLOCKS_PER_SIGNER;
 use crate::codec::{Decode, DecodeError, Encode, Reader, Writer};
 use crate::header::SignedHeader;
+use crate::mutation::{Mutation, mutated};
 use crate::params::QuorumParams;
 use crate::types::{Epoch, ValidatorIndex, View};
 use crate::vote::{Bundle, Statement};
@@ -193,13 +194,21 @@ impl VoteTable {
 
     /// Notarization(v,h) holds.
     pub fn is_notarized(&self, hash: &Digest, quorum: &QuorumParams) -> bool {
-        self.notarize_count(hash) > quorum.f()
-            && self.count(|votes| votes.notarizes(hash) || votes.nullify.is_some()) >= quorum.q_min()
+        let needed = quorum.q_min() - u32::from(mutated(Mutation::NotarizationBelowQuorum));
+        let support =
+            if mutated(Mutation::NoMixedCertificates) { self.notarize_count(hash) } else { self.support_count(hash) };
+        let least = quorum.f() + u32::from(!mutated(Mutation::NotarizationWithFNotarize));
+        self.notarize_count(hash) >= least && support >= needed
+    }
+
+    /// |Notarize(v,h) ∪ Nullify(v)|: a replica that gave the view up is locked on nothing else, so it supports every block of it.
+    pub(crate) fn support_count(&self, hash: &Digest) -> u32 {
+        self.count(|votes| votes.notarizes(hash) || votes.nullify.is_some())
     }
 
     /// Nullification(v) holds.
     pub fn is_nullified(&self, quorum: &QuorumParams) -> bool {
-        self.nullify_count() >= quorum.q_min()
+        self.nullify_count() >= quorum.q_min() - u32::from(mutated(Mutation::NullificationBelowQuorum))
     }
 
     /// FastFinalization(v,h) holds, in an epoch that has the fast path.
@@ -209,7 +218,8 @@ impl VoteTable {
 
     /// Finalization(v,h) holds for a block of this threshold.
     pub fn is_final(&self, hash: &Digest, quorum: &QuorumParams, threshold: u32) -> bool {
-        self.finalize_count(hash) >= threshold.max(quorum.q_min())
+        self.finalize_count(hash) + u32::from(mutated(Mutation::FinalizationBelowQuorum))
+            >= threshold.max(quorum.q_min())
     }
 
     /// Blocks that anyone has voted for, in order of their hash.

@@ -203,6 +203,24 @@ impl Client {
         })
     }
 
+    /// `GET` of any path: the status and the body, whatever they are.
+    pub(crate) fn look(&self, path: &str) -> Result<(u16, Vec<u8>), ClientError> {
+        let request = self.agent.get(format!("{}{path}", self.base));
+        let request = request.config().timeout_global(Some(ANSWER_TIMEOUT)).build();
+        let mut response = request.call().map_err(|error| self.unreachable(error))?;
+        let body = response.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_vec();
+        Ok((response.status().as_u16(), body.map_err(|error| self.unreachable(error))?))
+    }
+
+    /// A health endpoint: whether it says healthy, and what it says. Also an unhealthy node answers.
+    pub(crate) fn health(&self, path: &str) -> Result<(bool, Value), ClientError> {
+        let (status, body) = self.look(path)?;
+        match status {
+            200 | 503 => Ok((status == 200, self.parse(&body)?)),
+            _ => Err(ClientError::Strange(format!("{}{path} answers with HTTP status {status}", self.base))),
+        }
+    }
+
     /// `GET /livez`.
     pub(crate) fn live(&self) -> Result<(), ClientError> {
         self.get("/livez", Duration::ZERO).map(drop)
@@ -235,7 +253,9 @@ impl Client {
             let LineBody { id, error } = self.parse(line)?;
             answers.push(match (id, error) {
                 (Some(id), None) => LineAnswer::Taken(id),
-                (None, Some(error)) if matches!(error.code.as_str(), "busy" | "memory_full") => LineAnswer::Busy,
+                (None, Some(error)) if matches!(error.code.as_str(), "busy" | "overloaded" | "memory_full") => {
+                    LineAnswer::Busy
+                }
                 (None, Some(error)) => LineAnswer::Refused(error.message),
                 _ => LineAnswer::Refused(format!("{} answers with neither id nor error", self.base)),
             });

@@ -4,7 +4,7 @@ mod children;
 mod load;
 
 use std::io::ErrorKind;
-use std::net::TcpListener;
+use std::net::{IpAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -43,6 +43,9 @@ pub(crate) struct Args {
     /// HTTP of validator i is on this port + i, its links on port + 1000 + i; 8080, or that of the directory that is continued.
     #[arg(long)]
     port: Option<u16>,
+    /// HTTP on this address instead of this machine's own, for a container whose port is published. It is not encrypted: protect it otherwise.
+    #[arg(long, value_name = "IP")]
+    http_ip: Option<IpAddr>,
     /// Propose every line of this file to all validators, and check every certificate (see `propose --file`); `-` reads standard input.
     #[arg(long, value_name = "FILE")]
     propose: Option<PathBuf>,
@@ -55,6 +58,14 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, output: Output) -> Outcome {
     let drafts = args.propose.as_deref().map(load::read).transpose()?;
     let network = open(args)?;
+    if let Some(ip) = args.http_ip {
+        if !ip.is_loopback() {
+            note(format!(
+                "WARNING HTTP on {ip} is neither encrypted nor protected by a password: for trying out, or behind a proxy"
+            ));
+        }
+        network.serve_http_on(ip)?;
+    }
     check_ports(&network)?;
     let stop = Stop::watch()?;
     let mut children = Children::start(&network)?;

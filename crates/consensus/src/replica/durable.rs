@@ -8,6 +8,7 @@ use super::{Admit, CommittedBlock, Effect, Payloads, Recipient, Replica, SignReq
 use crate::epoch::EpochContext;
 use crate::header::SignedHeader;
 use crate::message::Message;
+use crate::mutation::{Mutation, mutated};
 use crate::records::{Durable, VoteKey, Write};
 use crate::types::{Timestamp, View};
 use crate::vote::{Bundle, Statement};
@@ -138,7 +139,8 @@ impl Replica {
     pub(super) fn write_chain(&mut self, hash: &Digest) {
         let base = self.last_committed;
         let Some(chain) = self.tree.chain(hash, &base) else { return };
-        let hashes: Vec<Digest> = chain.iter().map(|block| block.header.hash()).collect();
+        let depth = if mutated(Mutation::AncestorsNotDurable) { 1 } else { chain.len() };
+        let hashes: Vec<Digest> = chain.iter().take(depth).map(|block| block.header.hash()).collect();
         for hash in hashes.iter().rev() {
             self.write_block(hash);
         }
@@ -192,6 +194,9 @@ impl Replica {
             self.ingest_vote(&Vote::Header(Arc::clone(header)), Admit::Mine, &mut ignored);
         }
         for vote in &durable.votes {
+            if mutated(Mutation::ReceivedVotesForgotten) && self.me != Some(vote.signer()) {
+                continue;
+            }
             self.stored_votes.insert((vote.highest_view(), VoteKey::of(vote)));
             self.ingest_vote(vote, Admit::Mine, &mut ignored);
             if self.me == Some(vote.signer()) {

@@ -9,6 +9,7 @@ use super::{Admit, Effect, Replica, Tip, TipProof};
 use crate::body::Body;
 use crate::bounds::MAX_BLOCKS_PER_SIGNER;
 use crate::header::SignedHeader;
+use crate::mutation::{Mutation, mutated};
 use crate::types::{Timestamp, ValidatorIndex, View};
 use crate::verify::{Content, ProvenChain};
 use crate::votes::{Vote, VoteTable};
@@ -119,7 +120,7 @@ impl Replica {
         if self.is_stale(view) || self.tree.contains(&hash) {
             return false;
         }
-        let wanted = self.is_wanted(&hash);
+        let wanted = self.is_wanted(&hash) && !mutated(Mutation::BoundWithoutExemptions);
         if !wanted && !self.in_window(view) {
             effects.push(Effect::Dropped("header_far"));
             return false;

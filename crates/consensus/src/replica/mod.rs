@@ -4,10 +4,12 @@
 //! - [`intake`]: what messages change.
 //! - [`pull`]: R8, what is missing and who is asked.
 //! - [`pace`]: timers, hints and the heartbeat.
+//! - [`batch`]: how large my blocks are, and how long they wait to fill.
 //! - [`durable`]: D1–D4, what is written before what is said.
 //! - [`tree`]: blocks above the last committed one.
 //! - [`closing`]: the end of the epoch (section 7).
 
+mod batch;
 mod closing;
 mod durable;
 mod intake;
@@ -33,6 +35,7 @@ use crate::certificate::FinalityCertificate;
 use crate::config::{EpochConfig, SharedConfig};
 use crate::epoch::{EpochContext, EpochStart, Gathered};
 use crate::header::{Header, SignedHeader};
+use crate::mutation::{Mutation, mutated};
 use crate::records::{VoteKey, Write};
 use crate::types::{Height, Timestamp, ValidatorIndex, View};
 use crate::vote::{BundleBody, Statement};
@@ -106,6 +109,7 @@ pub struct Replica {
     closed: bool,
 
     pace: pace::Pace,
+    batch: batch::Batch,
     pulls: pull::Pulls,
     /// A validator maps to the last view in which it helped finality (section 3, "Reachable thresholds").
     helpers: BTreeMap<ValidatorIndex, View>,
@@ -151,7 +155,7 @@ impl Replica {
         let (config, chain_id) = (Arc::clone(&context.config), context.chain_id);
         let void = config.void();
         let me = me.filter(|me| !void.contains(me));
-        let advice = Advice { threshold: config.quorum.q_min(), hedge_us: settings.hedge_us };
+        let advice = Advice { threshold: config.quorum.q_min(), hedge_us: settings.hedge_us, batch_delay_us: 0 };
         Self {
             me,
             advice,
@@ -165,6 +169,7 @@ impl Replica {
             system_heights: Vec::new(),
             closed: false,
             pace: pace::Pace::new(&settings),
+            batch: batch::Batch::default(),
             pulls: pull::Pulls::default(),
             helpers: BTreeMap::new(),
             cautious_until: View::ZERO,
@@ -249,6 +254,7 @@ impl Replica {
             }
         }
         self.seen_now = now;
+        self.measure_batch(now);
         self.update_pace(now, effects);
         self.sign_outbox(effects);
         self.pull_on_time(now, effects);
@@ -373,6 +379,9 @@ impl Replica {
                 Admit::Unsolicited if !self.in_window(view) => continue,
                 Admit::Unsolicited => crate::bounds::MAX_BLOCKS_PER_SIGNER,
                 Admit::Certificate(only) if only != view => continue,
+                Admit::Certificate(_) if mutated(Mutation::BoundWithoutExemptions) => {
+                    crate::bounds::MAX_BLOCKS_PER_SIGNER
+                }
                 Admit::Certificate(_) | Admit::Mine => usize::MAX,
             };
             let signer = vote.signer();

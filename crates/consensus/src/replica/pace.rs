@@ -8,6 +8,7 @@ use crypto::Digest;
 use super::{Effect, Payloads, Recipient, Replica, Settings};
 use crate::body::Body;
 use crate::message::Message;
+use crate::mutation::{Mutation, mutated};
 use crate::types::{Timestamp, View};
 
 /// The clockwork of the current view.
@@ -86,10 +87,15 @@ impl Replica {
 
     /// Whether a leader has a reason to propose now, even an empty block: a hint, a vote of the view, the heartbeat.
     pub(super) fn must_propose(&self, now: Timestamp) -> bool {
-        self.pace.hints.contains(&self.view)
-            || self.view_is_alive()
-            || now >= self.heartbeat_at()
-            || (now >= self.settle_at() && self.is_unsettled())
+        if mutated(Mutation::LeaderWaitsForHeartbeat) {
+            return now >= self.heartbeat_at();
+        }
+        self.pace.hints.contains(&self.view) || self.must_propose_now(now)
+    }
+
+    /// Whether it must not wait for company either: others are voting, or time is up.
+    pub(super) fn must_propose_now(&self, now: Timestamp) -> bool {
+        self.view_is_alive() || now >= self.heartbeat_at() || (now >= self.settle_at() && self.is_unsettled())
     }
 
     /// When values in blocks that are not final count as waiting: finality should have come by then.
@@ -108,7 +114,9 @@ impl Replica {
     }
 
     fn has_trigger(&self, now: Timestamp) -> bool {
-        self.pace.work || self.must_propose(now)
+        let armed_all_the_same = mutated(Mutation::LeaderWaitsForHeartbeat)
+            && (self.pace.hints.contains(&self.view) || self.view_is_alive());
+        self.pace.work || self.must_propose(now) || armed_all_the_same
     }
 
     /// On entering a view: whether proposals wait that the chain to build on does not hold.
@@ -153,7 +161,8 @@ impl Replica {
         let waits = self.pace.work && !self.pace.told_all && self.me.is_some();
         let since = self.pace.armed_at.filter(|_| waits)?;
         let alive = self.views.get(&self.view).is_some_and(|state| !state.headers.is_empty());
-        (!alive && self.pace.proposal_bodies.is_empty()).then(|| since.after_us(self.settings.delta_us / 4))
+        let at = since.after_us(self.settings.delta_us / 4).max(self.batch_deadline().unwrap_or_default());
+        (!alive && self.pace.proposal_bodies.is_empty()).then_some(at)
     }
 
     /// When the replica wants [`super::Input::Tick`] next, if nothing else happens before.
@@ -171,6 +180,9 @@ impl Replica {
             next = next.min(self.settle_at()); // a carrier may be due then
         }
         if let Some(at) = self.pace.timer_deadline().filter(|_| !self.pace.expired) {
+            next = next.min(at);
+        }
+        if let Some(at) = self.batch_deadline() {
             next = next.min(at);
         }
         if let Some(at) = self.tell_all_at() {

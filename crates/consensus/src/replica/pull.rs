@@ -8,6 +8,7 @@ use super::{Effect, Recipient, Replica};
 use crate::bounds::{MAX_ANSWER_ITEMS, MAX_STATUS_ITEMS};
 use crate::header::SignedHeader;
 use crate::message::{Answer, Message, Status};
+use crate::mutation::{Mutation, mutated};
 use crate::types::{Epoch, Timestamp, ValidatorIndex, View};
 use crate::votes::Vote;
 
@@ -273,7 +274,10 @@ impl Replica {
             if status.nullifications.len() >= MAX_STATUS_ITEMS {
                 break;
             }
-            if self.views.get(&View::new(view)).is_none_or(|state| !state.nullified) {
+            let lacks = |state: &super::ViewState| {
+                !state.nullified && (state.notarized.is_empty() || !mutated(Mutation::PullWithoutKinds))
+            };
+            if self.views.get(&View::new(view)).is_none_or(lacks) {
                 status.nullifications.push(View::new(view));
             }
         }
@@ -282,7 +286,9 @@ impl Replica {
             let named: BTreeSet<Digest> =
                 state.votes.hashes().into_iter().chain(state.headers.iter().copied()).collect();
             for hash in named {
-                if !state.notarized.contains(&hash) && status.notarizations.len() < MAX_STATUS_ITEMS {
+                let any = state.nullified || !state.notarized.is_empty();
+                let lacks = !state.notarized.contains(&hash) && (!any || !mutated(Mutation::PullWithoutKinds));
+                if lacks && status.notarizations.len() < MAX_STATUS_ITEMS {
                     status.notarizations.push((*view, hash));
                 }
                 if !self.tree.contains(&hash) {

@@ -11,6 +11,7 @@ use super::{
 use crate::body::Body;
 use crate::certificate::{FinalityCertificate, FinalityPath};
 use crate::header::{BlockKind, Header};
+use crate::mutation::{Mutation, mutated};
 use crate::records::{FinalRecord, ProofPlace, Write};
 use crate::types::{Timestamp, View};
 use crate::vote::Statement;
@@ -28,17 +29,28 @@ impl Replica {
             if !state.nullified && state.votes.is_nullified(&quorum) {
                 state.nullified = true;
                 nullified.push(*view);
-                found.extend(state.votes.nullification_votes(&quorum));
+                if state.notarized.is_empty() || !mutated(Mutation::OneCertificatePerView) {
+                    found.extend(state.votes.nullification_votes(&quorum));
+                }
             }
             let fresh: Vec<Digest> = state
                 .votes
                 .hashes()
                 .into_iter()
                 .filter(|hash| !state.notarized.contains(hash) && state.votes.is_notarized(hash, &quorum))
+                .filter(|hash| {
+                    !mutated(Mutation::ProgressGatedByThreshold)
+                        || self.tree.get(hash).is_some_and(|block| {
+                            state.votes.support_count(hash) >= u32::from(block.header.header().threshold)
+                        })
+                })
                 .collect();
             for hash in fresh {
+                let first = state.notarized.is_empty() && !state.nullified;
                 state.notarized.insert(hash);
-                found.extend(state.votes.notarization_votes(&hash, &quorum));
+                if first || !mutated(Mutation::OneCertificatePerView) {
+                    found.extend(state.votes.notarization_votes(&hash, &quorum));
+                }
             }
         }
         for view in nullified {
@@ -130,9 +142,10 @@ impl Replica {
             if target.is_some_and(|(best, _)| best >= view) {
                 break;
             }
-            let by_block = notarized
-                .iter()
-                .find(|hash| self.justify(hash) && self.tree.bodies(hash, &self.last_committed).is_some());
+            let by_block = notarized.iter().find(|hash| {
+                mutated(Mutation::EnterUnjustified)
+                    || (self.justify(hash) && self.tree.bodies(hash, &self.last_committed).is_some())
+            });
             if let Some(hash) = by_block.copied() {
                 self.write_chain(&hash); // D2: before any vote in the view entered
                 target = Some((view, EnterReason::Notarization));
@@ -160,9 +173,14 @@ impl Replica {
     /// R2 propose.
     pub(super) fn propose(&mut self, now: Timestamp, payloads: &mut dyn Payloads, effects: &mut Vec<Effect>) -> bool {
         let view = self.view;
-        let free = self.views.get(&view).is_none_or(|state| state.lock.is_none() && !state.nulled);
+        let given_up = |state: &ViewState| state.nulled && !mutated(Mutation::ProposeAfterNullify);
+        let free = self.views.get(&view).is_none_or(|state| state.lock.is_none() && !given_up(state));
         let forced = self.must_propose(now);
         if !free || !self.leads(view) || !(forced || self.pace.work) || view <= self.last_final.view {
+            return false;
+        }
+        // A vote or the clock asks for a block at once; proposals and hints may wait for company.
+        if !self.must_propose_now(now) && now < self.batch_ready_at(now, payloads) {
             return false;
         }
         let Some(parent) = self.best_parent(view) else { return false };
@@ -178,7 +196,8 @@ impl Replica {
             let height = parent.height.next();
             let mut gathered = GatheredAt::new(parent.hash);
             let (system, reserved) = self.choose_system(&mut gathered, payloads);
-            let items = payloads.build(time, &ancestors, reserved);
+            let room = self.batch_bytes().min((self.config.limits.max_block_bytes as usize).saturating_sub(reserved));
+            let items = payloads.build(time, &ancestors, room);
             if items.is_empty() && system.is_empty() && !forced {
                 self.pace.work = false; // what waited is in the chain already, or expired
                 return false;
@@ -209,6 +228,7 @@ impl Replica {
         self.state(view).lock = Some(hash);
         self.write_chain(&parent.hash); // D2
         payloads.included(&body);
+        self.batch.sent(view, hash, body.encoded().len(), now);
         self.pace.proposal_bodies.insert(hash, body);
         self.sign(SignRequest::Header(Box::new(header)), effects);
         true
@@ -241,6 +261,9 @@ impl Replica {
         if view.get().saturating_sub(self.last_final.view.get()) > self.config.limits.finality_lag_views {
             self.cautious_until = View::new(view.get() + turns);
         }
+        if mutated(Mutation::ThresholdUnreachable) {
+            return self.advice.threshold.clamp(quorum.q_min(), quorum.q_max()) as u16;
+        }
         if view < self.cautious_until {
             return quorum.q_min() as u16;
         }
@@ -258,7 +281,12 @@ impl Replica {
         let open: Vec<(View, Vec<Digest>)> = self
             .views
             .iter()
-            .filter(|(view, state)| state.lock.is_none() && !state.nulled && self.in_window(**view))
+            .filter(|(view, state)| {
+                state.lock.is_none()
+                    && (!state.nulled || mutated(Mutation::NotarizeAfterNullify))
+                    && self.in_window(**view)
+                    && (**view == self.view || !mutated(Mutation::NoLateNotarize))
+            })
             .map(|(view, state)| (*view, state.headers.clone()))
             .collect();
         let mut changed = false;
@@ -341,21 +369,27 @@ impl Replica {
         let view = self.view;
         let Some(state) = self.views.get(&view) else { return false };
         let Some(lock) = state.lock else { return false };
-        if self.me.is_none() || state.nulled || state.finalized || view <= self.last_final.view {
+        let finalized = state.finalized && !mutated(Mutation::NullifyAfterFinalize);
+        if self.me.is_none() || state.nulled || finalized || view <= self.last_final.view {
             return false;
         }
         let quorum = &self.config.quorum;
         let leader = self.config.leader(view);
-        let plain = state.votes.against_count(&lock, None) > quorum.p() + quorum.f();
-        let caught = state.votes.is_conflicted(leader)
+        let early = u32::from(mutated(Mutation::ReleaseEarly));
+        let plain = state.votes.against_count(&lock, None) + early > quorum.p() + quorum.f();
+        let caught = !mutated(Mutation::ReleaseWithoutSecondClause)
+            && state.votes.is_conflicted(leader)
             && state.votes.against_count(&lock, Some(leader)) >= quorum.p() + quorum.f();
         // Without the one-round path R5 becomes "timer" (section 8).
         let timer = self.pace.timer_deadline().is_some_and(|at| now >= at);
-        let released = if self.config.fast_path { plain || caught } else { timer };
+        let fast_path = self.config.fast_path
+            && !(mutated(Mutation::FastPathDiffers) && self.me.is_some_and(|me| me.get() % 2 == 1));
+        let released = if fast_path { plain || caught } else { timer };
+        let released = released && !mutated(Mutation::ReleaseAbsent);
         if !released {
             return false;
         }
-        if timer && !self.config.fast_path {
+        if timer && !fast_path {
             self.pace.slow_down(&self.settings);
         }
         self.give_up(view);
@@ -377,9 +411,9 @@ impl Replica {
         let mut due = Vec::new();
         for (view, state) in &mut self.views {
             if let Some(lock) = state.lock
-                && !state.nulled
+                && (!state.nulled || mutated(Mutation::FinalizeAfterNullify))
                 && !state.finalized
-                && state.notarized.contains(&lock)
+                && (state.notarized.contains(&lock) || mutated(Mutation::FinalizeBeforeNotarization))
             {
                 let since = *state.hedge_since.get_or_insert(now);
                 if now >= since.after_us(hedge) {

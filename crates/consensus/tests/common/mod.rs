@@ -153,3 +153,11 @@ impl Network {
         }
     }
 }
+
+/// The votes of a proof that has some.
+pub(crate) fn certificate(proof: &mut ValueProof) -> &mut FinalityCertificate {
+    match &mut proof.finality {
+        Finality::Votes(_, certificate) => certificate,
+        Finality::Closed(_) => panic!("a proof without votes"),
+    }
+}

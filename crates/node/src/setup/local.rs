@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use consensus::bounds::MAX_VALIDATORS;
 use consensus::genesis::Genesis;
 use consensus::types::Timestamp;
+use serde_json::{Value, json};
 
 use super::{
     ConfigSource, PublicFile, SetupError, create_genesis, failed, make_directory, make_home, port_of, quorum_of,
@@ -76,6 +77,28 @@ impl LocalNetwork {
         }
         Ok(())
     }
+
+    /// Has every validator serve HTTP on this address of the machine, unencrypted, from its next start on.
+    pub fn serve_http_on(&self, ip: IpAddr) -> Result<(), SetupError> {
+        for (index, home) in self.homes.iter().enumerate() {
+            let path = home.config();
+            let text = std::fs::read_to_string(&path).map_err(failed("read", &path))?;
+            let changed = with_http_on(&path, &text, SocketAddr::new(ip, self.port + index as u16))?;
+            std::fs::write(&path, changed).map_err(failed("write", &path))?;
+        }
+        Ok(())
+    }
+}
+
+/// The text of a configuration file with another address of HTTP; unencrypted beyond this machine.
+fn with_http_on(path: &Path, text: &str, address: SocketAddr) -> Result<String, SetupError> {
+    let mut source = ConfigSource::new(text, &|_| None).map_err(|error| SetupError::OtherNetwork {
+        path: path.to_path_buf(),
+        why: format!("its configuration is not usable: {error}"),
+    })?;
+    super::set(&mut source.object, "api", "listen", json!(address.to_string()));
+    super::set(&mut source.object, "api", "allow_plain_http", json!(!address.ip().is_loopback()));
+    Ok(format!("{:#}\n", Value::Object(source.object)))
 }
 
 fn summary(genesis: &Genesis) -> String {

@@ -128,6 +128,19 @@ fn a_local_network_is_made_and_continued() {
 }
 
 #[test]
+fn http_of_a_local_network_can_be_published() {
+    let dir = tempfile::tempdir().unwrap();
+    let network = create_local(dir.path(), 2, "n", 21_000, &source("{}"), at(1)).unwrap();
+    let api = |index: usize| network.homes[index].read_config(&no_env).unwrap().0.api;
+    network.serve_http_on("0.0.0.0".parse().unwrap()).unwrap();
+    assert_eq!((api(1).listen.to_string(), api(1).allow_plain_http), ("0.0.0.0:21001".to_owned(), true));
+    network.serve_http_on("127.0.0.1".parse().unwrap()).unwrap();
+    assert_eq!((api(1).listen.to_string(), api(1).allow_plain_http), ("127.0.0.1:21001".to_owned(), false));
+    // The rest of the configuration stays.
+    assert_eq!(network.homes[1].open(&no_env).unwrap_or_else(|error| panic!("{error}")).index.get(), 1);
+}
+
+#[test]
 fn a_directory_of_another_network_is_refused() {
     let (a, b) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     create_local(a.path(), 2, "local", 21_000, &source("{}"), at(5)).unwrap();
