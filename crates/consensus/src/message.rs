@@ -78,6 +78,28 @@ pub enum Message {
     Forward(Vec<Proposal>),
     /// System transactions of this epoch, for whoever leads.
     System(Epoch, Vec<SystemTx>),
+    /// The sender is far behind and asks for a piece of the chain.
+    Fetch(Fetch),
+    /// Which final blocks the sender holds.
+    Held(Held),
+}
+
+/// Asks for final blocks: those above `above`, up to and with `upto`, or as many of them as one answer holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fetch {
+    /// The block before the first that is wanted.
+    pub above: Height,
+    /// The last block that is wanted.
+    pub upto: Height,
+}
+
+/// The final blocks that the sender can serve; the answer to one who is far behind, and to a [`Fetch`] that cannot be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The lowest; blocks below are beyond the sender's retention.
+    pub first: Height,
+    /// The highest.
+    pub last: Height,
 }
 
 impl Message {
@@ -92,6 +114,8 @@ impl Message {
             Self::Hint(..) => "hint",
             Self::Forward(_) => "forward",
             Self::System(..) => "system",
+            Self::Fetch(_) => "fetch",
+            Self::Held(_) => "held",
         }
     }
 
@@ -107,7 +131,7 @@ impl Message {
             Self::FinalChain(chain) => chain.blocks.first().map(|(header, _)| header.header().epoch),
             Self::Hint(epoch, _) | Self::System(epoch, _) => Some(*epoch),
             // A Status is for peers of any epoch.
-            Self::Status(_) | Self::Forward(_) => None,
+            Self::Status(_) | Self::Forward(_) | Self::Fetch(_) | Self::Held(_) => None,
         }
     }
 }
@@ -243,6 +267,16 @@ impl Encode for Message {
                 out.count(txs.len());
                 txs.iter().for_each(|tx| tx.encode(out));
             }
+            Self::Fetch(fetch) => {
+                out.u8(8);
+                out.u64(fetch.above.get());
+                out.u64(fetch.upto.get());
+            }
+            Self::Held(held) => {
+                out.u8(9);
+                out.u64(held.first.get());
+                out.u64(held.last.get());
+            }
         }
     }
 }
@@ -262,6 +296,8 @@ impl Decode for Message {
             6 => Self::Hint(input.epoch()?, input.view()?),
             7 => Self::Forward(input.list(MAX_BATCH_SIZE as usize, "proposals", Proposal::decode)?),
             10 => Self::System(input.epoch()?, input.list(MAX_SYSTEM_TXS, "system transactions", SystemTx::decode)?),
+            8 => Self::Fetch(Fetch { above: input.height()?, upto: input.height()? }),
+            9 => Self::Held(Held { first: input.height()?, last: input.height()? }),
             _ => return Err(DecodeError::Invalid("message tag")),
         })
     }

@@ -11,7 +11,7 @@ use crate::certificate::{CertificateError, FinalityCertificate};
 use crate::codec::{DecodeError, Encode};
 use crate::config::{EpochConfig, SharedConfig};
 use crate::header::{BlockKind, HEADER_TAG, Header, SignedHeader};
-use crate::message::{FinalChain, Message, Status};
+use crate::message::{Fetch, FinalChain, Held, Message, Status};
 use crate::system::SystemTx;
 use crate::types::{Epoch, ValidatorIndex, View};
 use crate::vote::{BUNDLE_TAG, Bundle};
@@ -73,6 +73,10 @@ pub enum Content {
     Forward(Vec<(Digest, Arc<Proposal>)>),
     /// System transactions with their hashes. Their signatures are not verified here: what is valid depends on the chain of the epoch.
     System(Vec<(Digest, Arc<SystemTx>)>),
+    /// The sender asks for a piece of the chain.
+    Fetch(Fetch),
+    /// What the sender says it can serve; its word only.
+    Held(Held),
 }
 
 /// Consecutive blocks whose last one is proven final.
@@ -230,6 +234,14 @@ impl Verifier {
             Message::Hint(_, view) => Content::Hint(view),
             Message::System(_, txs) => Content::System(txs.into_iter().map(|tx| (tx.hash(), Arc::new(tx))).collect()),
             Message::Forward(proposals) => Content::Forward(self.forwarded(proposals)?),
+            Message::Fetch(fetch) if fetch.upto <= fetch.above => {
+                return Err(Rejection::Malformed(DecodeError::Invalid("fetch")));
+            }
+            Message::Fetch(fetch) => Content::Fetch(fetch),
+            Message::Held(held) if held.first.get() == 0 || held.last < held.first => {
+                return Err(Rejection::Malformed(DecodeError::Invalid("held")));
+            }
+            Message::Held(held) => Content::Held(held),
         };
         Ok(Verified { value: content, epoch: self.config.epoch })
     }

@@ -7,7 +7,7 @@ use consensus::body::{Body, Proposal};
 use consensus::codec::{Decode, Encode, Reader, Writer};
 use consensus::config::{EpochConfig, SharedConfig};
 use consensus::epoch::EpochContext;
-use consensus::message::Message;
+use consensus::message::{Held, Message};
 use consensus::records::{Durable, Record, RecordError, RecordReader, Table};
 use consensus::replica::{self, CommittedBlock, InvalidBody, Payloads, Recipient, Replica, Settings, Ticket, Tip};
 use consensus::system::SystemTx;
@@ -15,6 +15,7 @@ use consensus::types::{Epoch, Height, Timestamp, ValidatorIndex, View};
 use consensus::verify::{Content, Verifier};
 use crypto::Digest;
 
+use crate::catchup::{CHUNK_BLOCKS, CatchUp, CatchUpStatus};
 use crate::epochs::{Early, Laggards, SystemPool, Taken};
 use crate::index::IdIndex;
 use crate::io::{Admission, Application, Effect, Input, Keyring, Refusal, SubmitTicket};
@@ -28,6 +29,8 @@ const ENGINE_TICKET: u64 = 1 << 63;
 const MAX_EVIDENCE_EACH: u32 = 16;
 /// Bytes of proposals forwarded to one leader for one view.
 const FORWARD_BYTES: usize = 64 * 1024;
+/// Coming leaders that proposals are forwarded to.
+const FORWARD_LEADERS: usize = 2;
 /// A leader whose last block was longer than this, or than half of what mine may have, has enough of its own: forwarding would only multiply bytes, and my own turn comes.
 const BUSY_LEADER_BYTES: usize = 3 * FORWARD_BYTES;
 
@@ -46,6 +49,8 @@ pub struct EngineConfig {
     pub max_batch_size: usize,
     /// Bounds of the mempool.
     pub mempool: MempoolLimits,
+    /// Whether proposals go to the leaders expected to finish first (`load_balancing` adaptive) or to the next in turn (round_robin).
+    pub adaptive_forwarding: bool,
     /// The application.
     pub application: Arc<dyn Application>,
 }
@@ -77,6 +82,8 @@ pub struct EngineStatus {
     pub armed: bool,
     /// When the view was entered.
     pub entered_at: Timestamp,
+    /// How catching up stands.
+    pub catch_up: CatchUpStatus,
 }
 
 /// What the replica sees of values.
@@ -87,6 +94,7 @@ struct Values {
     ledger: Ledger,
     system: SystemPool,
     max_batch_size: usize,
+    adaptive_forwarding: bool,
     /// Index records and expiries of blocks committed in this step.
     index: Vec<Record>,
     expired: Vec<Digest>,
@@ -215,6 +223,9 @@ pub struct Engine {
     chain_from: Option<ValidatorIndex>,
     /// My system transactions of this epoch, told to peers whose link comes up.
     own_system: Vec<Arc<SystemTx>>,
+    catchup: CatchUp,
+    /// The lowest final block in the store.
+    held_from: Height,
     values: Values,
     batches: OpenBatches,
     awaiting_flush: BTreeMap<Ticket, (SubmitTicket, Vec<Result<Admission, Refusal>>)>,
@@ -242,12 +253,14 @@ impl Engine {
         let durable = Durable::load(reader, &setup.genesis)?;
         let mut replica = replica_in(setup, Arc::clone(&durable.context));
         replica.restore(&durable);
+        let held = serve::held(reader)?;
         let config = &durable.context.config;
         let ledger = Ledger::load(reader, config, &setup.genesis.chain_id, replica.last_committed())?;
         let mut engine = Self::with(setup, replica, ledger);
         for tx in durable.gathered.system() {
             engine.values.system.settle(tx.slot());
         }
+        engine.held_from = held.map_or(engine.held_from, |held| held.first);
         engine.restore_pending(setup, reader, effects)?;
         for (key, _) in reader.scan(Table::Evidence, &[], None, consensus::bounds::MAX_EVIDENCE)? {
             let signer = key.get(16..18).and_then(|bytes| bytes.try_into().ok()).map(u16::from_be_bytes);
@@ -265,11 +278,15 @@ impl Engine {
             ledger,
             system: SystemPool::default(),
             max_batch_size: setup.max_batch_size,
+            adaptive_forwarding: setup.adaptive_forwarding,
             index: Vec::new(),
             expired: Vec::new(),
             done: Vec::new(),
             last_len: BTreeMap::new(),
         };
+        let limits = &setup.genesis.config.limits;
+        let committed = replica.last_committed().height;
+        let catchup = CatchUp::new(committed, setup.genesis.config.quorum.f(), limits.max_block_bytes as usize);
         Self {
             replica,
             name: setup.name.clone(),
@@ -279,6 +296,8 @@ impl Engine {
             laggards: Laggards::default(),
             chain_from: None,
             own_system: Vec::new(),
+            catchup,
+            held_from: Height::new(1),
             values,
             batches: OpenBatches::default(),
             awaiting_flush: BTreeMap::new(),
@@ -347,6 +366,13 @@ impl Engine {
 
     /// Takes one input.
     pub fn handle(&mut self, now: Timestamp, input: Input, effects: &mut Vec<Effect>) {
+        self.take(now, input, effects);
+        if !self.catchup.is_idle() {
+            self.catch_up(now, effects);
+        }
+    }
+
+    fn take(&mut self, now: Timestamp, input: Input, effects: &mut Vec<Effect>) {
         let input = match input {
             Input::Message { from, content } if content.epoch() != self.replica.context().epoch() => {
                 // Verified just before the epoch was left.
@@ -355,11 +381,19 @@ impl Engine {
             Input::Message { from, content } => match content.get() {
                 Content::Forward(_) => return self.take_forwarded(now, from, content.into_inner(), effects),
                 Content::System(_) => return self.take_system(now, from, content.into_inner(), effects),
-                Content::Status(status) if status.epoch != self.replica.context().epoch() => {
-                    replica::Input::Message { from, content }
+                Content::Fetch(fetch) => {
+                    let upto = fetch.upto.min(Height::new(fetch.above.get() + CHUNK_BLOCKS));
+                    return effects.push(Effect::ServeChain { to: from, above: fetch.above, upto });
                 }
+                Content::Held(held) => return self.catchup.take_held(from, *held),
                 Content::FinalChain(_) => {
                     self.chain_from = Some(from);
+                    match self.catchup.take_chain(now, from, content) {
+                        None => return,
+                        Some(content) => replica::Input::Message { from, content },
+                    }
+                }
+                Content::Status(status) if status.epoch != self.replica.context().epoch() => {
                     replica::Input::Message { from, content }
                 }
                 _ => {
@@ -390,6 +424,7 @@ impl Engine {
                 self.tell_system(Recipient::One(peer), effects);
                 replica::Input::LinkUp(peer)
             }
+            Input::LinkDown(peer) => return self.catchup.take_link_down(peer),
             Input::Tick => {
                 self.tell_laggards(now, effects);
                 replica::Input::Tick
@@ -401,6 +436,24 @@ impl Engine {
             }
         };
         self.drive(now, input, effects);
+    }
+
+    /// Hands the replica what is here and next, and asks peers for what is missing.
+    fn catch_up(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        loop {
+            let before = self.replica.last_committed().height;
+            self.catchup.committed(before);
+            let Some(input) = self.catchup.next_ready() else { break };
+            let replica::Input::Message { from, .. } = input else { break };
+            self.drive(now, input, effects);
+            if self.replica.last_committed().height == before {
+                effects.push(Effect::Dropped("chain_refused"));
+                self.catchup.refused(now, from);
+            }
+        }
+        for (to, fetch) in self.catchup.plan(now) {
+            effects.push(Effect::Send { to: Recipient::One(to), message: Message::Fetch(fetch) });
+        }
     }
 
     fn drive(&mut self, now: Timestamp, input: replica::Input, effects: &mut Vec<Effect>) {
@@ -432,8 +485,20 @@ impl Engine {
                     effects.push(Effect::Persist { ticket, records });
                 }
                 replica::Effect::Send { to, message } => effects.push(Effect::Send { to, message }),
-                replica::Effect::ServeChain { to, above } => effects.push(Effect::ServeChain { to, above }),
-                replica::Effect::Publish(blocks) => effects.push(Effect::Publish(blocks)),
+                replica::Effect::ServeChain { to, above } => {
+                    let upto = Height::new(above.get() + CHUNK_BLOCKS);
+                    effects.push(Effect::ServeChain { to, above, upto });
+                }
+                replica::Effect::TellHeld(to) => {
+                    let held = Held { first: self.held_from, last: self.replica.last_committed().height };
+                    effects.push(Effect::Send { to: Recipient::One(to), message: Message::Held(held) });
+                }
+                replica::Effect::Publish(blocks) => {
+                    if let Some(last) = blocks.last() {
+                        self.catchup.durable(last.header.header().height);
+                    }
+                    effects.push(Effect::Publish(blocks));
+                }
                 replica::Effect::Entered { view, reason } => {
                     entered = true;
                     effects.push(Effect::Entered { view, reason });
@@ -452,6 +517,7 @@ impl Engine {
                     }
                     effects.push(Effect::Evidence(evidence));
                 }
+                replica::Effect::Observed(observation) => effects.push(Effect::Observed(observation)),
                 replica::Effect::Dropped(reason) => effects.push(Effect::Dropped(reason)),
             }
         }
@@ -502,7 +568,7 @@ impl Engine {
             self.replica.greet(peer, &mut out);
         }
         self.translate(now, out, effects);
-        for (from, message) in self.early.take().collect::<Vec<_>>() {
+        for (from, message) in self.early.take(context.epoch()) {
             self.take_elsewhere(now, from, message, effects);
         }
     }
@@ -522,7 +588,8 @@ impl Engine {
             }
             return;
         }
-        if epoch == context.epoch().next() && !self.early.keep(from, message) {
+        let near = epoch == context.epoch().next() || matches!(message, Message::FinalChain(_));
+        if near && !self.early.keep(from, epoch, message) {
             effects.push(Effect::Dropped("early_full"));
         }
         self.replica.heard_epoch(now, from, epoch);
@@ -540,7 +607,7 @@ impl Engine {
         for (to, epoch) in self.laggards.take_due(now) {
             if epoch.next() == context.epoch() {
                 let above = Height::new(context.start.height.get().saturating_sub(1));
-                effects.push(Effect::ServeChain { to, above });
+                effects.push(Effect::ServeChain { to, above, upto: context.start.height });
             }
             let mut out = Vec::new();
             self.replica.greet(to, &mut out);
@@ -681,10 +748,14 @@ impl Engine {
     fn forward(&mut self, effects: &mut Vec<Effect>) {
         let Some(me) = self.replica.me() else { return };
         let view = self.replica.view();
-        let leaders = [self.values.config.leader(view), self.values.config.leader(view.next())];
-        if leaders[0] == me {
+        if self.values.config.leader(view) == me {
             return; // my own turn: no need to bother others
         }
+        let leaders = if self.values.adaptive_forwarding {
+            self.replica.promising_leaders(FORWARD_LEADERS)
+        } else {
+            vec![self.values.config.leader(view), self.values.config.leader(view.next())]
+        };
         let busy = BUSY_LEADER_BYTES.min(self.replica.batch_bytes() / 2);
         for leader in leaders.into_iter().filter(|leader| *leader != me) {
             if self.values.last_len.get(&leader).is_some_and(|bytes| *bytes > busy) {
@@ -701,7 +772,7 @@ impl Engine {
     /// When the engine wants [`Input::Tick`] next, if nothing else happens before.
     pub fn next_deadline(&self) -> Timestamp {
         let told = self.laggards.next().unwrap_or(Timestamp::new(u64::MAX));
-        self.replica.next_deadline().min(told)
+        self.replica.next_deadline().min(self.catchup.next_deadline()).min(told)
     }
 
     /// A summary of where it stands.
@@ -720,6 +791,7 @@ impl Engine {
             view_timer_us: replica.view_timer_us(),
             armed: replica.is_armed(),
             entered_at: replica.entered_at(),
+            catch_up: self.catchup.status(),
         }
     }
 

@@ -10,36 +10,48 @@ use consensus::system::{Slot, SystemTx};
 use consensus::types::{Epoch, Timestamp, ValidatorIndex};
 use crypto::Digest;
 
-/// Messages of the next epoch kept for one peer until this one is left.
+/// Messages of later epochs kept for one peer until this one is left.
 const EARLY_MESSAGES: usize = 32;
-/// Bytes of such messages kept for one peer: a block and some votes.
-const EARLY_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of such messages kept for one peer: some blocks and votes.
+const EARLY_BYTES: usize = 16 * 1024 * 1024;
 /// System transactions of one peer whose signatures are checked in one epoch, for each validator of the network.
 const CHECKS_PER_MEMBER: usize = 4;
 
-/// Messages of the next epoch: a peer that has left this one a moment before me speaks in it already. Nothing of them is verified.
+/// Messages of later epochs: a peer that has left this one a moment before me speaks in the next already, and pieces of the chain that
+/// were asked for may be of any. Nothing of them is verified.
 #[derive(Default)]
 pub(crate) struct Early {
-    messages: BTreeMap<ValidatorIndex, (usize, Vec<Message>)>,
+    messages: BTreeMap<Epoch, Vec<(ValidatorIndex, Message)>>,
+    /// Bytes and messages kept for each peer.
+    kept: BTreeMap<ValidatorIndex, (usize, usize)>,
 }
 
 impl Early {
     /// Keeps a message if there is room for it.
-    pub(crate) fn keep(&mut self, from: ValidatorIndex, message: Message) -> bool {
-        let (bytes, messages) = self.messages.entry(from).or_default();
+    pub(crate) fn keep(&mut self, from: ValidatorIndex, epoch: Epoch, message: Message) -> bool {
+        let (bytes, count) = self.kept.entry(from).or_default();
         let len = message.to_bytes().len();
-        let room = messages.len() < EARLY_MESSAGES && *bytes + len <= EARLY_BYTES;
+        let room = *count < EARLY_MESSAGES && *bytes + len <= EARLY_BYTES;
         if room {
             *bytes += len;
-            messages.push(message);
+            *count += 1;
+            self.messages.entry(epoch).or_default().push((from, message));
         }
         room
     }
 
-    /// All of them; each peer's in the order in which they came.
-    pub(crate) fn take(&mut self) -> impl Iterator<Item = (ValidatorIndex, Message)> {
-        let messages = std::mem::take(&mut self.messages);
-        messages.into_iter().flat_map(|(from, (_, list))| list.into_iter().map(move |message| (from, message)))
+    /// Those of `epoch`, in the order in which they came; earlier ones are dropped.
+    pub(crate) fn take(&mut self, epoch: Epoch) -> Vec<(ValidatorIndex, Message)> {
+        let later = self.messages.split_off(&epoch.next());
+        let now = self.messages.remove(&epoch).unwrap_or_default();
+        self.messages = later;
+        self.kept.clear();
+        for (from, message) in self.messages.values().flatten() {
+            let (bytes, count) = self.kept.entry(*from).or_default();
+            *bytes += message.to_bytes().len();
+            *count += 1;
+        }
+        now
     }
 }
 

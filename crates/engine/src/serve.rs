@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use consensus::body::Body;
+use consensus::bounds::MAX_CHAIN_BLOCKS;
 use consensus::certificate::FinalityCertificate;
 use consensus::codec::{Encode, Reader};
 use consensus::epoch::EpochContext;
 use consensus::header::{Header, SignedHeader};
 use consensus::link::EpochLink;
 use consensus::merkle;
-use consensus::message::{FinalChain, Message};
+use consensus::message::{FinalChain, Held, Message};
 use consensus::proof::{Finality, ValueProof};
 use consensus::records::{
     FinalRecord, ProofPlace, Record, RecordError, RecordReader, Table, height_key, load_body, load_epoch, load_final,
@@ -19,8 +20,6 @@ use consensus::records::{
 use consensus::types::{Epoch, Height};
 use crypto::Digest;
 
-/// Blocks in one chunk for a validator that is behind.
-const CHUNK_BLOCKS: usize = 256;
 /// Where an id's outcome is: final in a block.
 const OUTCOME_FINAL: u8 = 1;
 /// Expired: a final block is dated after its deadline.
@@ -83,17 +82,47 @@ pub fn finality(
     Ok((path, certificate))
 }
 
-/// Final blocks above `above`, as many as fit `max_bytes` (at least one), with one proof; `None` if there are none.
+/// The final blocks that the store holds: an unbroken range, lowest and highest; `None` if there are none.
+pub fn held(reader: &dyn RecordReader) -> Result<Option<Held>, RecordError> {
+    let height = |key: &[u8]| {
+        let bytes = key.try_into().map_err(|_| RecordError::damaged(Table::Finals, "a key"))?;
+        Ok(Height::new(u64::from_be_bytes(bytes)))
+    };
+    let first = reader.scan(Table::Finals, &[0], None, 1)?;
+    let (Some((first, _)), Some((last, _))) = (first.first(), reader.last(Table::Finals)?) else { return Ok(None) };
+    Ok(Some(Held { first: height(first)?, last: height(&last)? }))
+}
+
+/// What a peer is sent that wants the blocks above `above` up to `upto`: a piece of the chain that begins there, or, if the store does
+/// not hold it, what it does hold. `None` while the store is empty.
+pub fn answer(
+    reader: &dyn RecordReader,
+    chain_id: &Digest,
+    above: Height,
+    upto: Height,
+    max_bytes: usize,
+) -> Result<Option<Message>, RecordError> {
+    match final_chain(reader, chain_id, above, upto, max_bytes)? {
+        Some(chain) => Ok(Some(Message::FinalChain(chain))),
+        None => Ok(held(reader)?.map(Message::Held)),
+    }
+}
+
+/// Final blocks above `above` up to `upto`, as many as fit `max_bytes` (at least one), with one proof; `None` if the first is not held.
 pub fn final_chain(
     reader: &dyn RecordReader,
     chain_id: &Digest,
     above: Height,
+    upto: Height,
     max_bytes: usize,
-) -> Result<Option<Message>, RecordError> {
+) -> Result<Option<FinalChain>, RecordError> {
     let mut blocks: Vec<StoredBlock> = Vec::new();
     let mut bytes = 0;
-    while blocks.len() < CHUNK_BLOCKS {
+    while blocks.len() < MAX_CHAIN_BLOCKS {
         let height = Height::new(above.get() + 1 + blocks.len() as u64);
+        if height > upto {
+            break;
+        }
         let Some(next) = block(reader, chain_id, height)? else { break };
         if blocks.first().is_some_and(|first| first.record.epoch != next.record.epoch) {
             break; // one proof is of one epoch
@@ -104,16 +133,16 @@ pub fn final_chain(
         }
         blocks.push(next);
     }
-    // Prefer to end where the proof is: then no path of headers is needed.
+    // Prefer to end where a proof is, unless that is far from the end: then no path of headers is needed.
     let direct = blocks.iter().rposition(|block| matches!(block.record.proof, ProofPlace::Here(..)));
-    if let Some(at) = direct {
+    if let Some(at) = direct.filter(|at| *at >= blocks.len() / 2) {
         blocks.truncate(at + 1);
     }
     let Some(last) = blocks.last() else { return Ok(None) };
     let (descendants, certificate) = finality(reader, &last.record)?;
     let blocks: Vec<(SignedHeader, Bytes)> =
         blocks.iter().map(|block| (block.header.as_ref().clone(), block.body.encoded().clone())).collect();
-    Ok(Some(Message::FinalChain(FinalChain { blocks, descendants, certificate })))
+    Ok(Some(FinalChain { blocks, descendants, certificate }))
 }
 
 /// A final block with the proof of its finality: all that the proofs of its values need.
