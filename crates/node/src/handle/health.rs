@@ -13,7 +13,7 @@ impl NodeHandle {
     /// Whether the node makes progress, or is idle and could.
     pub fn health_consensus(&self) -> HealthView {
         let status = self.0.hub.status();
-        let (view, quorum) = (self.status(), self.0.genesis.config.quorum);
+        let (view, quorum) = (self.status(), self.0.epochs.borrow().config.quorum);
         let now = system_now();
         let reachable = view.peers_connected as u32 + 1;
         let last = self.0.hub.last_final_at().unwrap_or(self.0.started);
@@ -49,7 +49,8 @@ impl NodeHandle {
 
     /// Whether the network's cryptography is what its level promises.
     pub fn health_quantum(&self) -> HealthView {
-        let level = self.0.genesis.config.level;
+        let context = self.0.present();
+        let level = context.config.level;
         let rate = self.0.hub.witness.middle_verification_rate();
         let groups: std::collections::BTreeMap<String, Option<String>> =
             self.0.links.status().into_iter().map(|link| (link.name, link.group)).collect();
@@ -65,12 +66,19 @@ impl NodeHandle {
             reason,
             details: json!({
                 "level": level.dimension(),
-                "policy": self.0.genesis.config.policy.name(),
+                "policy": context.config.policy.name(),
                 "signatures": level.signature_algorithm().name(),
                 "link_signatures": level.link_signature_algorithm().name(),
                 "link_groups": groups,
                 "verification_rate": rate,
-                "rotation": "not in this version: session keys are those of the genesis",
+                "epoch": context.epoch().get(),
+                "key_age_epochs": context.config.key_age(self.0.me),
+                "key_age_s": system_now().since_us(context.start.time) / 1_000_000
+                    + context.config.key_age(self.0.me) * context.config.limits.key_rotation_interval_s,
+                "next_rotation_s": context.end_time().since_us(system_now()) / 1_000_000,
+                "identity": self.0.keys.identity().map(|identity| identity.public_key().algorithm().name()),
+                "identity_signatures_left": self.0.keys.identity().and_then(crypto::IdentityKey::remaining),
+                "observes": self.0.keys.lacks_key(&context),
             }),
         }
     }

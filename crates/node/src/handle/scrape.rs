@@ -6,9 +6,10 @@ use crate::clock::system_now;
 impl NodeHandle {
     /// All metrics in Prometheus' text format 0.0.4.
     pub fn metrics_text(&self) -> String {
-        let (hub, genesis) = (&self.0.hub, &self.0.genesis);
+        let hub = &self.0.hub;
         let (metrics, links) = (&hub.metrics, self.0.links.status());
-        let (config, now) = (&genesis.config, system_now());
+        let (context, now) = (self.0.present(), system_now());
+        let config = &context.config;
         let quorum = &config.quorum;
         let connected = links.iter().filter(|link| link.connected).count();
         metrics.peer.refresh(&links, &hub.witness);
@@ -24,7 +25,10 @@ impl NodeHandle {
         for (name, votes) in [("q_min", quorum.q_min()), ("q_max", quorum.q_max()), ("q_fast", quorum.q_fast())] {
             metrics.quorum.with_label_values(&[name]).set(i64::from(votes));
         }
-        metrics.key_age.set(now.since_us(genesis.created) as f64 / 1e6);
+        // Keys are as old as the epoch, but for a validator that did not renew its own.
+        let span_s = config.limits.key_rotation_interval_s as f64;
+        let missed = config.key_age(self.0.me) as f64;
+        metrics.key_age.set(missed * span_s + now.since_us(context.start.time) as f64 / 1e6);
         metrics.rotation_interval.set(config.limits.key_rotation_interval_s as i64);
         metrics.text()
     }
