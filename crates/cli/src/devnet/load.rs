@@ -75,7 +75,6 @@ impl Summary {
 
 /// What is known so far.
 struct Tally<'a> {
-    network: &'a LocalNetwork,
     children: Mutex<&'a mut Children>,
     /// The epochs verified so far.
     chain: Mutex<EpochChain>,
@@ -161,7 +160,6 @@ pub(super) fn run(
 ) -> Outcome<Summary> {
     let (genesis, clients) = (&network.genesis, clients(network)?);
     let tally = Tally {
-        network,
         children: Mutex::new(children),
         chain: Mutex::new(EpochChain::new(genesis)),
         total: drafts.len(),
