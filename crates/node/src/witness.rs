@@ -119,7 +119,7 @@ impl Witness {
         inner.final_view = 0;
         inner.voters.clear();
         inner.due.clear();
-        inner.seen.iter_mut().for_each(|seen| seen.last_vote = None);
+        inner.seen.iter_mut().filter_map(|seen| seen.last_vote.as_mut()).for_each(|last| last.view = 0);
     }
 
     /// A vote of a validator for some views.

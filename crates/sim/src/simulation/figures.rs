@@ -12,7 +12,7 @@ use crypto::Digest;
 
 use super::Simulation;
 use crate::host::Host;
-use crate::report::{Report, Spread};
+use crate::report::{BlockSample, Report, Samples, Spread};
 use crate::scenario::START_US;
 
 /// A value under way.
@@ -41,6 +41,7 @@ pub(super) struct Figures {
     proposed_at: BTreeMap<Digest, Timestamp>,
     leader_finality: BTreeMap<u16, Vec<u64>>,
     finality: Vec<u64>,
+    blocks: Vec<BlockSample>,
     messages: BTreeMap<&'static str, (u64, u64)>,
     refused: BTreeMap<&'static str, u64>,
 }
@@ -62,6 +63,7 @@ impl Figures {
             proposed_at: BTreeMap::new(),
             leader_finality: BTreeMap::new(),
             finality: Vec::new(),
+            blocks: Vec::new(),
             messages: BTreeMap::new(),
             refused: BTreeMap::new(),
         }
@@ -98,8 +100,8 @@ impl Figures {
         self.proposed_at.entry(header.hash()).or_insert(now);
     }
 
-    /// An honest validator has told that a block is final; returns the values that had been told expired.
-    pub(super) fn published(&mut self, now: Timestamp, validator: u16, block: &CommittedBlock) -> Vec<Digest> {
+    /// An honest validator has told that a block is final.
+    pub(super) fn published(&mut self, now: Timestamp, validator: u16, block: &CommittedBlock) {
         let header = block.header.header();
         let height = header.height.get();
         if !self.paths.contains_key(&height) {
@@ -107,7 +109,12 @@ impl Figures {
                 self.longest_gap_us = self.longest_gap_us.max(now.since_us(self.last_progress));
             }
             self.last_progress = now;
-            self.paths.insert(height, block.path == FinalityPath::Fast);
+            let fast = block.path == FinalityPath::Fast;
+            self.paths.insert(height, fast);
+            if let Some(at) = self.proposed_at.get(&block.header.hash()) {
+                let at_us = now.since_us(Timestamp::new(START_US));
+                self.blocks.push(BlockSample { at_us, took_us: now.since_us(*at), fast });
+            }
         }
         if let Some(at) = self.proposed_at.get(&block.header.hash()) {
             let us = now.since_us(*at);
@@ -116,26 +123,21 @@ impl Figures {
                 self.leader_finality.entry(validator).or_default().push(us);
             }
         }
-        let mut twice = Vec::new();
         for id in block.body.ids() {
             if let Some(submission) = self.open.remove(id) {
                 self.latencies.push(now.since_us(submission.at));
                 self.telling.insert(*id, submission);
-                if self.expired.contains(id) {
-                    twice.push(*id);
-                }
             }
             if let Some(submission) = self.telling.get(id).copied().filter(|it| it.place == validator) {
                 self.telling.remove(id);
                 self.client_latencies.push(now.since_us(submission.at));
             }
         }
-        twice
     }
 }
 
 impl Simulation {
-    pub(super) fn report(self) -> Report {
+    pub(super) fn report(self) -> (Report, Samples) {
         let up = self.hosts.iter().filter(|host| host.honest && host.engine.is_some());
         let lowest_epoch = up.map(|host| host.epoch.get()).min().unwrap_or(0);
         let contexts: Vec<&EpochConfig> = self.verifiers.values().map(Verifier::config).collect();
@@ -156,7 +158,7 @@ impl Simulation {
         let committed = |host: &Host| host.engine.as_ref().map_or(0, |e| e.status().last_committed.height.get());
         let heights = self.hosts.iter().map(committed).collect();
         let name = |(name, number): (&&'static str, u64)| ((*name).to_owned(), number);
-        Report {
+        let report = Report {
             validators: self.scenario.validators,
             seed: self.scenario.seed,
             violations: self.watch.violations().to_vec(),
@@ -168,7 +170,11 @@ impl Simulation {
             heights,
             fast_blocks,
             slow_blocks: figures.paths.len() as u64 - fast_blocks,
-            accused: self.watch.accused_set().iter().copied().collect(),
+            accused: self.watch.accused_set(),
+            byzantine: self.scenario.byzantine().into_iter().collect(),
+            guilty: self.watch.guilty(),
+            bound: self.scenario.bound(),
+            longest_wait_in_views: self.watch.longest_wait_in_views(),
             view: figures.view.get(),
             epoch,
             lowest_epoch,
@@ -190,6 +196,12 @@ impl Simulation {
             virtual_us: self.now.since_us(Timestamp::new(START_US)),
             events: self.queue.planned(),
             trace_hash: self.trace.finish().to_string(),
-        }
+        };
+        let samples = Samples {
+            blocks: figures.blocks,
+            latencies_us: figures.latencies,
+            client_latencies_us: figures.client_latencies,
+        };
+        (report, samples)
     }
 }
