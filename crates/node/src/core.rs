@@ -349,8 +349,9 @@ fn class_of(message: &Message) -> (Class, u64) {
             (Class::Vote, view.map_or(u64::MAX, |view| ordinal(bundle.body().epoch, view)))
         }
         Message::Proposal(header, _) => (Class::Bulk, ordinal(header.header().epoch, header.header().view.get())),
-        Message::System(..) => (Class::Vote, u64::MAX),
-        Message::Status(_) | Message::Hint(..) | Message::Fetch(_) | Message::Held(_) => (Class::Vote, u64::MAX),
+        Message::Status(_) | Message::Hint(..) | Message::Fetch(_) | Message::Held(_) | Message::System(..) => {
+            (Class::Vote, u64::MAX)
+        }
         // A few proposals overtake bodies like votes do, so that the leader has them before the hint that wakes it.
         Message::Forward(proposals) if proposals.len() <= SMALL_FORWARD => (Class::Vote, u64::MAX),
         Message::Forward(_) | Message::Answer(_) | Message::FinalChain(_) => (Class::Bulk, u64::MAX),

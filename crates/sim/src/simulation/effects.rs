@@ -30,7 +30,6 @@ impl Simulation {
             match effect {
                 Effect::Sign { ticket, request, key } => self.sign(host, ticket, &request, &key),
                 Effect::EpochStarted(context) => self.in_epoch(host, &context),
-                Effect::SystemTaken(None) => {}
                 Effect::SystemTaken(Some(why)) => {
                     self.watch.violation(format!("v{host}: its own rotation was refused: {why}"));
                 }
@@ -49,10 +48,11 @@ impl Simulation {
                 Effect::Publish(blocks) => self.published(host, &blocks),
                 Effect::Evidence(evidence) => {
                     let honest = self.is_honest(evidence.accused());
-                    if self.hosts[usize::from(host)].honest {
-                        if let Some(verifier) = self.verifiers.get(&evidence.epoch()) {
-                            self.watch.accused(&evidence, honest, verifier);
-                        }
+                    if self.hosts[usize::from(host)].honest
+                        && let Some(verifier) = self.verifiers.get(&evidence.epoch())
+                    {
+                        self.watch.accused(&evidence, honest, verifier);
+                    }
                     }
                 }
                 Effect::Expired(ids) => {
@@ -66,7 +66,7 @@ impl Simulation {
                         self.watch.accepted(host, &[id], self.figures.view);
                     }
                 }
-                Effect::Entered { .. } | Effect::Observed(_) | Effect::Dropped(_) => {}
+                Effect::Entered { .. } | Effect::Observed(_) | Effect::Dropped(_) | Effect::SystemTaken(None) => {}
             }
         }
         self.spare.push(effects);
