@@ -53,7 +53,6 @@ impl Simulation {
                     {
                         self.watch.accused(&evidence, honest, verifier);
                     }
-                    }
                 }
                 Effect::Expired(ids) => {
                     if self.hosts[usize::from(host)].honest {
