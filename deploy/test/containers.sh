@@ -14,7 +14,7 @@ say() { printf '%6.1fs  %s\n' "$(since "$begun")" "$*"; }
 now() { date +%s.%N; }
 since() { echo "$(now) $1" | awk '{printf "%.3f", $1 - $2}'; }
 begun=$(now)
-fail() { say "FAILED: $*"; for i in $(seq 0 $((n - 1))); do docker logs --tail 5 "$id-v$i" 2>&1 | sed "s/^/  v$i: /"; done; exit 1; }
+fail() { say "FAILED: $*"; for i in $(seq 0 $((n - 1))); do docker logs --tail 3 "$id-v$i" 2>&1 | cut -c1-250 | sed "s/^/  v$i: /"; done; exit 1; }
 
 clean() {
   [ -n "${KEEP:-}" ] && { say "left running: $id, files in $work"; return; }
@@ -41,15 +41,15 @@ height() { inside "$1" status --json | awk -F'[:,]' '/"height"/ {print $2 + 0}';
 at_least() { [ "$(height "$1")" -ge "$2" ]; }
 unhealthy() { ! inside "$1" status --health; }
 hardened=(--read-only --cap-drop ALL --security-opt no-new-privileges)
-# What a log says: height, hash and values of every block up to a height.
-log_digest() { inside "$1" log --json --values --limit "$2" | sha256sum | cut -c1-32; }
+# What a log says up to a height: everything but the path and the certificate, which may differ from validator to validator.
+log_digest() { inside "$1" log --json --values --limit "$2" | sed -E 's/"(path|finalized_by_height)":[^,]*,//g' | sha256sum | cut -c1-32; }
 propose() { # FROM COUNT NODE…: values FROM… to these nodes, all final or it fails
   local from=$1 count=$2 nodes=() i started; shift 2
   for i in "$@"; do nodes+=(--node "$(url "$i")"); done
   started=$(now)
-  seq "$from" $((from + count - 1)) | sed "s/.*/\"value & of $id\"/" | "$mesh" propose --file - "${nodes[@]}" --json >"$work/results.json" 2>"$work/propose.err" \
+  seq "$from" $((from + count - 1)) | sed "s/.*/\"value & of $id\"/" | "$mesh" propose --file - --wait --json "${nodes[@]}" >"$work/results.json" 2>"$work/propose.err" \
     || { cat "$work/propose.err"; fail "proposals to $*"; }
-  "$mesh" verify --genesis "$work/genesis.json" "$work/results.json" >"$work/verify.out" || { tail -3 "$work/verify.out"; fail "certificates"; }
+  "$mesh" verify --genesis "$work/genesis.json" "$work/results.json" >"$work/verify.out" 2>&1 || { tail -3 "$work/verify.out"; fail "certificates"; }
   say "$count values final through nodes $* and verified offline ($(since "$started") s)"
 }
 

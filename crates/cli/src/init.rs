@@ -73,7 +73,6 @@ fn source(args: &Args) -> Outcome<ConfigSource> {
     let source = read_config(args.config.as_deref())?;
     let Some(dimension) = args.level else { return Ok(source) };
     let level = SecurityLevel::from_dimension(dimension).map_err(Failure::usage)?;
-    level.ensure_available().map_err(Failure::usage)?;
     if source.config.level() == SecurityLevel::Classical && level != SecurityLevel::Classical {
         return Err(Failure::usage(
             "QUANTUM_SECURITY=false or lattice_dimension 0 contradicts --level: leave one of them out",

@@ -15,8 +15,10 @@ use crate::types::Timestamp;
 pub const PROPOSAL_TAG: &str = "agent-mesh/proposal/v1";
 /// Domain tag of a payload root.
 pub const PAYLOAD_TAG: &str = "agent-mesh/payload/v1";
+/// Bytes of an empty body.
+pub const BODY_HEAD_BYTES: usize = 9;
 /// Bytes of a body with one empty value.
-pub const BODY_OVERHEAD_BYTES: usize = 9 + PROPOSAL_OVERHEAD_BYTES;
+pub const BODY_OVERHEAD_BYTES: usize = BODY_HEAD_BYTES + PROPOSAL_OVERHEAD_BYTES;
 /// Bytes of an encoded proposal beside its value.
 pub const PROPOSAL_OVERHEAD_BYTES: usize = 21;
 const BODY_VERSION: u8 = 1;

@@ -200,9 +200,6 @@ pub enum ConfigError {
         /// The dimension found.
         found: u32,
     },
-    /// The level is not available in this build.
-    #[error("{0}")]
-    Level(String),
 }
 
 impl EpochConfig {
@@ -247,12 +244,6 @@ impl EpochConfig {
     pub fn check(&self) -> Result<(), ConfigError> {
         if self.members.len() != self.quorum.n() as usize || self.members.len() > MAX_VALIDATORS {
             return Err(ConfigError::MemberCount { members: self.members.len(), n: self.quorum.n() });
-        }
-        if !self.level.is_available() {
-            return Err(ConfigError::Level(format!(
-                "lattice_dimension {} needs two signature families, which this build does not have yet; use 512, 768 or 1024",
-                self.level.dimension()
-            )));
         }
         if self.policy == SecurityPolicy::Cnsa && self.level != SecurityLevel::Level1024 {
             return Err(ConfigError::Policy { policy: "cnsa", needed: "1024", found: self.level.dimension() });

@@ -11,18 +11,27 @@ pub enum CryptoError {
          (0 stands for classical cryptography)"
     )]
     UnknownLevel(u32),
-    /// A security level that exists on paper only.
+    /// A signature algorithm id that means nothing.
     #[error(
-        "security level {0} (two independent families of signatures and encryption) is not built yet: \
-         set lattice_dimension to 512, 768 or 1024"
+        "unknown signature algorithm id {0}: known are 1 (Ed25519), 2, 3, 4 (ML-DSA-44, -65, -87), 5, 6 (SLH-DSA-SHA2-128s, \
+         -128f), 7 (HSS/LMS) and 8 (ML-DSA-87 with SLH-DSA-SHA2-128f)"
     )]
-    LevelUnavailable(u32),
-    /// A signature algorithm id that means nothing (5 and above are reserved for hash-based schemes).
-    #[error("unknown signature algorithm id {0}: known are 1 (Ed25519) and 2, 3, 4 (ML-DSA-44, -65, -87)")]
     UnknownSignatureAlgorithm(u8),
     /// A signature algorithm name that means nothing.
-    #[error("unknown signature algorithm name: known are ed25519, ml-dsa-44, ml-dsa-65, ml-dsa-87")]
+    #[error(
+        "unknown signature algorithm name: known are ed25519, ml-dsa-44, ml-dsa-65, ml-dsa-87, slh-dsa-sha2-128s, \
+         slh-dsa-sha2-128f, hss-lms-sha256 and ml-dsa-87+slh-dsa-sha2-128f"
+    )]
     UnknownSignatureAlgorithmName,
+    /// A tree height that RFC 8554 does not have, or more levels than two.
+    #[error("tree heights are one or two of 5, 10, 15, 20, 25, written as 10 or 10/10")]
+    TreeHeight,
+    /// A stateful scheme was used where no leaf counter is kept.
+    #[error("{0} keeps a counter of used one-time keys: make and use such a key as an identity key")]
+    Stateful(SignatureAlgorithm),
+    /// A key of an algorithm that the validator links do not know.
+    #[error("{0} cannot authenticate links: TLS knows no such signatures")]
+    NotForLinks(SignatureAlgorithm),
     /// A digest of a length no hash algorithm here produces.
     #[error("a digest has 32 or 48 bytes, not {0}")]
     DigestLength(usize),

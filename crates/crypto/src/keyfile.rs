@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::error::CryptoError;
+use crate::hss::HssHeights;
 use crate::keyfile_disk as disk;
 use crate::public_key::PublicKey;
 use crate::signature::SignatureAlgorithm;
@@ -179,7 +180,24 @@ struct Contents {
     public_key: PublicKey,
     protection: String,
     seed: String,
+    /// Tree heights of a stateful key, absent otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    tree_heights: Option<HssHeights>,
     created_unix_s: u64,
+}
+
+/// What a key file holds, before it is known whether the secret fits the public key.
+pub(crate) struct Stored {
+    pub(crate) name: String,
+    pub(crate) public_key: PublicKey,
+    pub(crate) seed: Zeroizing<[u8; 32]>,
+    pub(crate) tree_heights: Option<HssHeights>,
+}
+
+impl Stored {
+    fn of(name: &str, key: &SigningKey) -> Self {
+        Self { name: name.to_owned(), public_key: key.public_key(), seed: key.seed().clone(), tree_heights: None }
+    }
 }
 
 impl Drop for Contents {
@@ -200,7 +218,7 @@ impl KeyFile {
     /// # Errors
     /// [`KeyFileError::Exists`], [`KeyFileError::Directory`], [`KeyFileError::Io`].
     pub fn write(path: &Path, kind: KeyKind, name: &str, key: &SigningKey) -> Result<(), KeyFileError> {
-        disk::write(path, &encode(kind, name, key, path)?, disk::IfExists::Refuse)
+        write_stored(path, kind, &Stored::of(name, key), disk::IfExists::Refuse)
     }
 
     /// As [`KeyFile::write`], but takes the place of an existing key file (rotation).
@@ -208,7 +226,7 @@ impl KeyFile {
     /// # Errors
     /// [`KeyFileError::Directory`], [`KeyFileError::Io`].
     pub fn replace(path: &Path, kind: KeyKind, name: &str, key: &SigningKey) -> Result<(), KeyFileError> {
-        disk::write(path, &encode(kind, name, key, path)?, disk::IfExists::Replace)
+        write_stored(path, kind, &Stored::of(name, key), disk::IfExists::Replace)
     }
 
     /// Reads a key file that only its owner can read, of the expected kind, whose parts agree with each other.
@@ -216,39 +234,62 @@ impl KeyFile {
     /// # Errors
     /// See [`KeyFileError`]; each message says what to do.
     pub fn read(path: &Path, expected_kind: KeyKind) -> Result<LoadedKey, KeyFileError> {
-        let bytes = disk::read(path)?;
-        let contents = decode(&bytes, path)?;
-        let path = || path.to_path_buf();
-        if contents.kind != expected_kind {
-            return Err(KeyFileError::Kind { path: path(), found: contents.kind, expected: expected_kind });
+        let stored = read_stored(path, expected_kind)?;
+        let key = SigningKey::from_seed(stored.public_key.algorithm(), &stored.seed)?;
+        if key.public_key() != stored.public_key {
+            return Err(KeyFileError::KeyMismatch { path: path.to_path_buf() });
         }
-        let named = contents.public_key.algorithm();
-        if contents.algorithm != named {
-            return Err(KeyFileError::Algorithm { path: path(), field: contents.algorithm, public_key: named });
-        }
-        let mut seed = Zeroizing::new([0; 32]);
-        let decoded = STANDARD.decode_slice(&contents.seed, seed.as_mut_slice());
-        if decoded != Ok(seed.len()) {
-            return Err(KeyFileError::Malformed { path: path(), line: 0, column: 0 });
-        }
-        let key = SigningKey::from_seed(contents.algorithm, &seed)?;
-        if key.public_key() != contents.public_key {
-            return Err(KeyFileError::KeyMismatch { path: path() });
-        }
-        Ok(LoadedKey { name: contents.name.clone(), key })
+        Ok(LoadedKey { name: stored.name, key })
     }
 }
 
-fn encode(kind: KeyKind, name: &str, key: &SigningKey, path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+pub(crate) fn write_stored(
+    path: &Path,
+    kind: KeyKind,
+    stored: &Stored,
+    if_exists: disk::IfExists,
+) -> Result<(), KeyFileError> {
+    disk::write(path, &encode(kind, stored, path)?, if_exists)
+}
+
+/// Reads a key file whose parts agree, as far as they can be compared without deriving the key.
+pub(crate) fn read_stored(path: &Path, expected_kind: KeyKind) -> Result<Stored, KeyFileError> {
+    let bytes = disk::read(path)?;
+    let contents = decode(&bytes, path)?;
+    let path = || path.to_path_buf();
+    if contents.kind != expected_kind {
+        return Err(KeyFileError::Kind { path: path(), found: contents.kind, expected: expected_kind });
+    }
+    let named = contents.public_key.algorithm();
+    if contents.algorithm != named {
+        return Err(KeyFileError::Algorithm { path: path(), field: contents.algorithm, public_key: named });
+    }
+    if contents.tree_heights.is_some() != named.is_stateful() {
+        return Err(KeyFileError::NotAKeyFile {
+            path: path(),
+            reason: "tree_heights belong to HSS/LMS keys, and only there",
+        });
+    }
+    let mut seed = Zeroizing::new([0; 32]);
+    let decoded = STANDARD.decode_slice(&contents.seed, seed.as_mut_slice());
+    if decoded != Ok(seed.len()) {
+        return Err(KeyFileError::Malformed { path: path(), line: 0, column: 0 });
+    }
+    let (name, public_key) = (contents.name.clone(), contents.public_key.clone());
+    Ok(Stored { name, public_key, seed, tree_heights: contents.tree_heights })
+}
+
+fn encode(kind: KeyKind, stored: &Stored, path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
     let contents = Contents {
         format: FORMAT.to_owned(),
         version: VERSION,
         kind,
-        name: name.to_owned(),
-        algorithm: key.algorithm(),
-        public_key: key.public_key(),
+        name: stored.name.clone(),
+        algorithm: stored.public_key.algorithm(),
+        public_key: stored.public_key.clone(),
         protection: UNPROTECTED.to_owned(),
-        seed: STANDARD.encode(key.seed().as_slice()),
+        seed: STANDARD.encode(stored.seed.as_slice()),
+        tree_heights: stored.tree_heights,
         created_unix_s: disk::unix_time_s(),
     };
     // Reserved at once, so that growing leaves no copy of the seed behind.

@@ -49,11 +49,17 @@ fn check_directory(directory: &Path) -> Result<(), KeyFileError> {
     Ok(())
 }
 
-/// Writes `bytes` to a temporary file beside `path`, syncs it, gives it its name and syncs the directory.
-pub(crate) fn write(path: &Path, bytes: &[u8], if_exists: IfExists) -> Result<(), KeyFileError> {
+/// Makes the directory of `path` (0700) unless it is there; refuses one that others can write to.
+pub(crate) fn make_directory(path: &Path) -> Result<&Path, KeyFileError> {
     let directory = directory_of(path);
     DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed("make the directory of", path))?;
     check_directory(directory)?;
+    Ok(directory)
+}
+
+/// Writes `bytes` to a temporary file beside `path`, syncs it, gives it its name and syncs the directory.
+pub(crate) fn write(path: &Path, bytes: &[u8], if_exists: IfExists) -> Result<(), KeyFileError> {
+    let directory = make_directory(path)?;
     if if_exists == IfExists::Refuse && path.symlink_metadata().is_ok() {
         return Err(KeyFileError::Exists(path.to_path_buf()));
     }
@@ -102,6 +108,11 @@ fn publish(temporary: &Path, path: &Path, if_exists: IfExists) -> Result<(), Key
 
 /// The bytes of a key file that only its owner can read.
 pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    read_up_to(path, MAX_FILE_LEN)
+}
+
+/// The bytes of a file of at most `max_len` bytes that only its owner can read.
+pub(crate) fn read_up_to(path: &Path, max_len: usize) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
     let refuse = |reason| KeyFileError::NotAKeyFile { path: path.to_path_buf(), reason };
     let directory = directory_of(path);
     let real = path.canonicalize().map_err(failed("find", path))?;
@@ -125,10 +136,10 @@ pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
     if mode & NOT_OWNER != 0 {
         return Err(KeyFileError::Permissions { path: path.to_path_buf(), mode });
     }
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE_LEN + 1));
-    let limit = MAX_FILE_LEN as u64 + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(max_len + 1));
+    let limit = max_len as u64 + 1;
     file.take(limit).read_to_end(&mut bytes).map_err(failed("read", path))?;
-    if bytes.len() > MAX_FILE_LEN {
+    if bytes.len() > max_len {
         return Err(refuse("it is too long for a key file"));
     }
     Ok(bytes)

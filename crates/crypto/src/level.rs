@@ -23,7 +23,7 @@ pub enum SecurityLevel {
     Level768,
     /// ML-KEM-1024, ML-DSA-87, SHA-384: NIST category 5, the CNSA 2.0 set.
     Level1024,
-    /// Two independent families, both of which must hold. Not built yet, see [`SecurityLevel::is_available`].
+    /// Two families at once: ML-KEM-1024 with FrodoKEM-1344, ML-DSA-87 with SLH-DSA-SHA2-128f, SHA-384. Links are of one family.
     Level2048,
 }
 
@@ -75,13 +75,17 @@ impl SecurityLevel {
             Self::Classical => SignatureAlgorithm::Ed25519,
             Self::Level512 => SignatureAlgorithm::MlDsa44,
             Self::Level768 => SignatureAlgorithm::MlDsa65,
-            Self::Level1024 | Self::Level2048 => SignatureAlgorithm::MlDsa87,
+            Self::Level1024 => SignatureAlgorithm::MlDsa87,
+            Self::Level2048 => SignatureAlgorithm::MlDsa87SlhDsa128f,
         }
     }
 
-    /// The algorithm with which a validator authenticates its links.
+    /// The algorithm with which a validator authenticates its links: one family at every level, because TLS has no more.
     pub const fn link_signature_algorithm(self) -> SignatureAlgorithm {
-        self.signature_algorithm()
+        match self {
+            Self::Level2048 => SignatureAlgorithm::MlDsa87,
+            level => level.signature_algorithm(),
+        }
     }
 
     /// The algorithm that encrypts application data, or none at the classical level, which offers no such encryption.
@@ -105,19 +109,6 @@ impl SecurityLevel {
     /// Whether the level resists a quantum computer.
     pub const fn is_post_quantum(self) -> bool {
         !matches!(self, Self::Classical)
-    }
-
-    /// Whether this build can run the level. Level 2048 needs a second family of algorithms and is not built yet.
-    pub const fn is_available(self) -> bool {
-        !matches!(self, Self::Level2048)
-    }
-
-    /// Refuses a level that this build cannot run.
-    ///
-    /// # Errors
-    /// [`CryptoError::LevelUnavailable`] says what to configure instead.
-    pub fn ensure_available(self) -> Result<(), CryptoError> {
-        if self.is_available() { Ok(()) } else { Err(CryptoError::LevelUnavailable(self.dimension())) }
     }
 }
 

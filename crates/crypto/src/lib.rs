@@ -6,15 +6,19 @@
 //! - [`Digest`], [`HashAlgorithm`] and [`Hasher`] give tagged hashes,
 //! - [`SigningKey`], [`PublicKey`] and [`SignatureAlgorithm`] sign and verify, each message under a domain,
 //! - [`kem`] encapsulates shared secrets (ML-KEM, FIPS 203),
+//! - [`IdentityKey`] is a validator's long-term key: HSS/LMS with a durable leaf counter, or a stateless scheme,
 //! - [`KeyFile`] keeps a signing key on disk,
 //! - [`random`] draws from the operating system's generator.
 //!
-//! Secrets are zeroized when dropped and print as `[secret]`. Signatures are checked by aws-lc-rs (ML-DSA is FIPS 204,
-//! Ed25519 is RFC 8032); nothing here implements a primitive.
+//! Secrets are zeroized when dropped and print as `[secret]`. Nothing here implements a primitive: ML-DSA (FIPS 204),
+//! ML-KEM (FIPS 203), Ed25519 and HKDF come from aws-lc-rs, SLH-DSA (FIPS 205) from fips205, HSS/LMS (RFC 8554) from hbs-lms.
 
 mod constant_time;
+mod derive;
 mod digest;
 mod error;
+mod hss;
+mod identity;
 pub mod kem;
 mod keyfile;
 mod keyfile_disk;
@@ -23,10 +27,13 @@ mod public_key;
 pub mod random;
 mod signature;
 mod signing_key;
+mod slh_dsa;
 
 pub use constant_time::equal as constant_time_equal;
 pub use digest::{Digest, HashAlgorithm, Hasher};
 pub use error::CryptoError;
+pub use hss::{HssHeights, TreeHeight};
+pub use identity::{FileCounter, IdentityError, IdentityKey, IdentityScheme, LeafCounter, MemoryCounter};
 pub use kem::KemAlgorithm;
 pub use keyfile::{KeyFile, KeyFileError, KeyKind, LoadedKey};
 pub use level::SecurityLevel;

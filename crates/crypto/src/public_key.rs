@@ -13,7 +13,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::error::CryptoError;
-use crate::signature::{SignatureAlgorithm, domain_separated};
+use crate::signature::{FIRST_HALF_KEY_LEN, FIRST_HALF_LEN, SignatureAlgorithm, domain_separated};
+use crate::{hss, slh_dsa};
 
 /// A public key with its algorithm. Cloning is cheap; the key is parsed once, not at each verification.
 ///
@@ -21,12 +22,24 @@ use crate::signature::{SignatureAlgorithm, domain_separated};
 #[derive(Clone)]
 pub struct PublicKey {
     algorithm: SignatureAlgorithm,
+    parsed: Arc<Parsed>,
+}
+
+enum Parsed {
     /// Keeps the bytes it was parsed from as well.
-    parsed: Arc<ParsedPublicKey>,
+    Library(ParsedPublicKey),
+    SlhDsa(slh_dsa::Set, [u8; slh_dsa::PUBLIC_KEY_LEN]),
+    Hss(hss::Shape, [u8; hss::PUBLIC_KEY_LEN]),
+    TwoFamilies {
+        first: ParsedPublicKey,
+        second: [u8; slh_dsa::PUBLIC_KEY_LEN],
+        bytes: Vec<u8>,
+    },
 }
 
 impl PublicKey {
-    /// A public key from its standard encoding (FIPS 204 `pk`, RFC 8032 point).
+    /// A public key from its standard encoding (FIPS 204 and 205 `pk`, RFC 8032 point, RFC 8554 HSS public key; for two
+    /// families the two in that order).
     ///
     /// # Errors
     /// [`CryptoError::PublicKeyLength`] or [`CryptoError::PublicKeyInvalid`].
@@ -36,8 +49,7 @@ impl PublicKey {
         if bytes.len() != expected {
             return Err(CryptoError::PublicKeyLength { algorithm, expected, actual: bytes.len() });
         }
-        let parsed = ParsedPublicKey::new(algorithm.verification(), bytes)
-            .map_err(|_| CryptoError::PublicKeyInvalid(algorithm))?;
+        let parsed = Parsed::new(algorithm, bytes).ok_or(CryptoError::PublicKeyInvalid(algorithm))?;
         Ok(Self { algorithm, parsed: Arc::new(parsed) })
     }
 
@@ -48,7 +60,12 @@ impl PublicKey {
 
     /// The standard encoding, [`SignatureAlgorithm::public_key_len`] bytes.
     pub fn as_bytes(&self) -> &[u8] {
-        (*self.parsed).as_ref()
+        match &*self.parsed {
+            Parsed::Library(key) => key.as_ref(),
+            Parsed::SlhDsa(_, bytes) => bytes,
+            Parsed::Hss(_, bytes) => bytes,
+            Parsed::TwoFamilies { bytes, .. } => bytes,
+        }
     }
 
     /// Checks that `signature` was made by this key over `message` under `domain`.
@@ -56,22 +73,71 @@ impl PublicKey {
     /// # Errors
     /// [`CryptoError::SignatureInvalid`]; [`CryptoError::DomainTooLong`] for a domain of more than 255 bytes.
     pub fn verify(&self, domain: &str, message: &[u8], signature: &[u8]) -> Result<(), CryptoError> {
-        if signature.len() != self.algorithm.signature_len() {
-            return Err(CryptoError::SignatureInvalid);
-        }
-        domain_separated(domain, message, |bytes| {
-            self.parsed.verify_sig(bytes, signature).map_err(|_| CryptoError::SignatureInvalid)
+        domain_separated(self.algorithm, domain, message, |bytes| {
+            if self.parsed.verifies(self.algorithm, bytes, signature) {
+                Ok(())
+            } else {
+                Err(CryptoError::SignatureInvalid)
+            }
         })
+    }
+
+    /// Which one-time key of this HSS/LMS key made `signature`, counted from 0 over the whole key; none for stateless
+    /// algorithms and malformed signatures. The highest index that peers or the ledger have seen is the watermark for
+    /// [`crate::IdentityKey::check_watermark`]; the signature must have been verified first.
+    pub fn leaf_index(&self, signature: &[u8]) -> Option<u64> {
+        match &*self.parsed {
+            Parsed::Hss(shape, _) => shape.leaf_index(signature),
+            _ => None,
+        }
     }
 
     /// The X.509 `SubjectPublicKeyInfo` in DER, as TLS raw public keys (RFC 7250) carry it.
     ///
     /// # Errors
-    /// [`CryptoError::Library`] when the library cannot encode the key.
+    /// [`CryptoError::NotForLinks`] for algorithms that TLS does not know; [`CryptoError::Library`] when the library cannot
+    /// encode the key.
     pub fn to_spki_der(&self) -> Result<Vec<u8>, CryptoError> {
-        let der: PublicKeyX509Der<'static> =
-            self.parsed.as_der().map_err(|_| CryptoError::Library("encode a public key"))?;
+        let Parsed::Library(key) = &*self.parsed else {
+            return Err(CryptoError::NotForLinks(self.algorithm));
+        };
+        let der: PublicKeyX509Der<'static> = key.as_der().map_err(|_| CryptoError::Library("encode a public key"))?;
         Ok(der.as_ref().to_vec())
+    }
+}
+
+impl Parsed {
+    /// `bytes` have the algorithm's length.
+    fn new(algorithm: SignatureAlgorithm, bytes: &[u8]) -> Option<Self> {
+        match (algorithm.verification(), algorithm.slh_dsa()) {
+            (Some(verification), None) => ParsedPublicKey::new(verification, bytes).ok().map(Self::Library),
+            (None, Some(set)) => Some(Self::SlhDsa(set, bytes.try_into().ok()?)),
+            (Some(verification), Some(_)) => {
+                let (first, second) = bytes.split_at_checked(FIRST_HALF_KEY_LEN)?;
+                let first = ParsedPublicKey::new(verification, first).ok()?;
+                Some(Self::TwoFamilies { first, second: second.try_into().ok()?, bytes: bytes.to_vec() })
+            }
+            (None, None) => {
+                let bytes = bytes.try_into().ok()?;
+                Some(Self::Hss(hss::Shape::of(&bytes)?, bytes))
+            }
+        }
+    }
+
+    fn verifies(&self, algorithm: SignatureAlgorithm, bytes: &[u8], signature: &[u8]) -> bool {
+        let wrong_len = signature.len() != algorithm.signature_len();
+        match self {
+            Self::Hss(shape, key) => hss::verify(*shape, key, bytes, signature),
+            _ if wrong_len => false,
+            Self::Library(key) => key.verify_sig(bytes, signature).is_ok(),
+            Self::SlhDsa(set, key) => slh_dsa::verify(*set, key, bytes, signature),
+            Self::TwoFamilies { first, second, .. } => {
+                signature.split_at_checked(FIRST_HALF_LEN).is_some_and(|(first_half, second_half)| {
+                    first.verify_sig(bytes, first_half).is_ok()
+                        && slh_dsa::verify(slh_dsa::Set::Fast, second, bytes, second_half)
+                })
+            }
+        }
     }
 }
 

@@ -25,7 +25,7 @@ const ENGINE_TICKET: u64 = 1 << 63;
 const MAX_EVIDENCE_EACH: u32 = 16;
 /// Bytes of proposals forwarded to one leader for one view.
 const FORWARD_BYTES: usize = 64 * 1024;
-/// A leader whose last block was longer than this has enough of its own: forwarding would only multiply bytes, and my own turn comes.
+/// A leader whose last block was longer than this, or than half of what mine may have, has enough of its own: forwarding would only multiply bytes, and my own turn comes.
 const BUSY_LEADER_BYTES: usize = 3 * FORWARD_BYTES;
 
 /// How an engine is set up.
@@ -64,6 +64,8 @@ pub struct EngineStatus {
     pub own_len: usize,
     /// Bytes of waiting values.
     pub mempool_bytes: usize,
+    /// When the oldest proposal of this node's clients arrived, if one waits.
+    pub oldest_own: Option<Timestamp>,
     /// The view timer, in microseconds.
     pub view_timer_us: u64,
     /// Whether the view timer is armed: progress is expected.
@@ -92,9 +94,13 @@ impl Payloads for Values {
         self.mempool.has_eligible(now, &|id| ancestors.iter().any(|body| body.contains(id)))
     }
 
-    fn build(&mut self, time: Timestamp, ancestors: &[Arc<Body>]) -> Vec<(Digest, Arc<Proposal>)> {
+    fn fills_block(&self, max_bytes: usize) -> bool {
+        self.mempool.open_len() >= self.max_batch_size || self.mempool.bytes() >= max_bytes
+    }
+
+    fn build(&mut self, time: Timestamp, ancestors: &[Arc<Body>], max_bytes: usize) -> Vec<(Digest, Arc<Proposal>)> {
         let limits = &self.config.limits;
-        let room = limits.max_block_bytes as usize - 9;
+        let room = max_bytes.min(limits.max_block_bytes as usize) - consensus::body::BODY_HEAD_BYTES;
         let latest = time.after_ms(limits.max_timeout_ms);
         let mut items = self.mempool.select(self.max_batch_size, room, time, &|id| {
             ancestors.iter().any(|body| body.contains(id)) || self.ledger.find(id).is_some()
@@ -485,8 +491,9 @@ impl Engine {
         if leaders[0] == me {
             return; // my own turn: no need to bother others
         }
+        let busy = BUSY_LEADER_BYTES.min(self.replica.batch_bytes() / 2);
         for leader in leaders.into_iter().filter(|leader| *leader != me) {
-            if self.values.last_len.get(&leader).is_some_and(|bytes| *bytes > BUSY_LEADER_BYTES) {
+            if self.values.last_len.get(&leader).is_some_and(|bytes| *bytes > busy) {
                 continue;
             }
             let proposals = self.values.mempool.unforwarded(leader.get(), FORWARD_BYTES);
@@ -512,6 +519,7 @@ impl Engine {
             mempool_len: self.values.mempool.len(),
             own_len: self.values.mempool.own_len(),
             mempool_bytes: self.values.mempool.bytes(),
+            oldest_own: self.values.mempool.oldest_own(),
             view_timer_us: replica.view_timer_us(),
             armed: replica.is_armed(),
             entered_at: replica.entered_at(),

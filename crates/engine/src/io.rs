@@ -129,6 +129,14 @@ pub enum Refusal {
     /// The node has `max_proposals` in flight.
     #[error("{0} proposals are in flight here (max_proposals); try again when some are final")]
     Busy(usize),
+    /// The network makes values final more slowly than they come here.
+    #[error(
+        "the oldest proposal here has waited {waited_ms} ms: more comes than the network makes final; try again in a second"
+    )]
+    Overloaded {
+        /// How long it has waited, in milliseconds.
+        waited_ms: u64,
+    },
     /// The node's memory for waiting proposals is full.
     #[error("the memory for waiting proposals is full; try again when some are final")]
     BytesFull,

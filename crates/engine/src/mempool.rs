@@ -24,7 +24,8 @@ use crate::io::Refusal;
 mod limits;
 
 pub use limits::{
-    ENTRY_OVERHEAD_BYTES, FOREIGN_SHARE, MISFITS_MAX, MempoolLimits, PEER_SHARE, VISITS_MIN, VISITS_PER_PLACE,
+    ENTRY_OVERHEAD_BYTES, FOREIGN_SHARE, MISFITS_MAX, MempoolLimits, OVERLOAD_MIN, OVERLOAD_WAIT_US, PEER_SHARE,
+    VISITS_MIN, VISITS_PER_PLACE, is_overloaded,
 };
 
 /// Where a proposal came from.
@@ -59,6 +60,7 @@ struct Entry {
     /// Its place in `own`, if a client of this node sent it.
     own: Option<u64>,
     order: (u64, u64),
+    arrived: Timestamp,
 }
 
 impl Entry {
@@ -114,7 +116,7 @@ impl Mempool {
     /// Takes a proposal, whose id the caller has computed. An own one that a peer sent before becomes own.
     ///
     /// # Errors
-    /// [`Refusal::Busy`], [`Refusal::BytesFull`] and [`Refusal::Expired`]; nothing has changed then.
+    /// [`Refusal::Busy`], [`Refusal::Overloaded`], [`Refusal::BytesFull`] and [`Refusal::Expired`]; nothing has changed then.
     pub fn insert(
         &mut self,
         id: Digest,
@@ -123,7 +125,7 @@ impl Mempool {
         now: Timestamp,
     ) -> Result<Inserted, Refusal> {
         if let Some(slot) = self.slot_of(&id) {
-            return self.know(slot, origin);
+            return self.know(slot, origin, now);
         }
         if proposal.deadline < now {
             return Err(Refusal::Expired);
@@ -131,7 +133,7 @@ impl Mempool {
         let cost = cost(&proposal);
         let fits = |used: usize, bound: usize| used.saturating_add(cost) <= bound;
         match origin {
-            Origin::Own => self.own_place()?,
+            Origin::Own => self.own_place(now)?,
             Origin::Peer(peer) => {
                 let usage = self.peers.get(&peer).copied().unwrap_or_default();
                 if usage.count >= self.limits.max_foreign_per_peer {
@@ -278,6 +280,11 @@ impl Mempool {
         self.ids.is_empty()
     }
 
+    /// How many wait for a block: those set aside are in one.
+    pub fn open_len(&self) -> usize {
+        self.order.len()
+    }
+
     /// How many of this node's clients wait.
     pub fn own_len(&self) -> usize {
         self.own.len()
@@ -300,18 +307,30 @@ impl Mempool {
         self.ids.get(id)
     }
 
-    fn own_place(&self) -> Result<(), Refusal> {
+    fn own_place(&self, now: Timestamp) -> Result<(), Refusal> {
         let limit = self.limits.max_proposals;
-        if self.own.len() < limit { Ok(()) } else { Err(Refusal::Busy(limit)) }
+        if self.own.len() >= limit {
+            return Err(Refusal::Busy(limit));
+        }
+        let waited_us = self.oldest_own().map_or(0, |arrived| now.since_us(arrived));
+        if is_overloaded(self.own.len(), waited_us) {
+            return Err(Refusal::Overloaded { waited_ms: waited_us / 1_000 });
+        }
+        Ok(())
+    }
+
+    /// When the own proposal arrived that has waited longest here.
+    pub fn oldest_own(&self) -> Option<Timestamp> {
+        self.own.values().next().and_then(|slot| self.entry(*slot)).map(|entry| entry.arrived)
     }
 
     /// A proposal that waits already comes again: from a client of this node it becomes own.
-    fn know(&mut self, slot: Slot, origin: Origin) -> Result<Inserted, Refusal> {
+    fn know(&mut self, slot: Slot, origin: Origin, now: Timestamp) -> Result<Inserted, Refusal> {
         let known_as_own = self.entry(slot).is_none_or(|entry| entry.own.is_some());
         if known_as_own || origin != Origin::Own {
             return Ok(Inserted::Known);
         }
-        self.own_place()?;
+        self.own_place(now)?;
         let place = self.sequence();
         self.own.insert(place, slot);
         let Some(Some(entry)) = self.slots.get_mut(slot as usize) else { return Ok(Inserted::Known) };
@@ -353,7 +372,7 @@ impl Mempool {
             self.foreign_bytes += cost;
         }
         self.bytes += cost;
-        let entry = Some(Entry { id, proposal, peer, own, order: (key, sequence) });
+        let entry = Some(Entry { id, proposal, peer, own, order: (key, sequence), arrived: now });
         match self.slots.get_mut(slot as usize) {
             Some(place) => *place = entry,
             None => self.slots.push(entry),

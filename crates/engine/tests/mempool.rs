@@ -370,3 +370,23 @@ fn speed() {
         println!("{waiting} waiting: {per_second} inserted, selected and removed per second");
     }
 }
+
+#[test]
+fn a_line_that_hardly_moves_grows_no_longer() {
+    use engine::mempool::{OVERLOAD_MIN, OVERLOAD_WAIT_US};
+    let mut pool = Mempool::new(MempoolLimits { max_proposals: 100_000, ..MempoolLimits::default() });
+    let start = at(SECOND);
+    let mut number = 0;
+    let mut put = |pool: &mut Mempool, now| {
+        number += 1;
+        pool.insert(id(number), proposal(number, 4, u64::MAX, 1), Origin::Own, now)
+    };
+    put(&mut pool, start).unwrap();
+    let late = start.after_us(OVERLOAD_WAIT_US + 1);
+    while pool.own_len() < OVERLOAD_MIN {
+        assert!(put(&mut pool, late).is_ok(), "a short line is always taken");
+    }
+    assert!(matches!(put(&mut pool, late), Err(Refusal::Overloaded { waited_ms: 1_000 })));
+    pool.remove(&id(1));
+    assert!(put(&mut pool, late).is_ok(), "the oldest has not waited long now");
+}

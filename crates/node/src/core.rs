@@ -99,6 +99,8 @@ pub(crate) struct Core {
 struct Running {
     core: Core,
     local: VecDeque<Input>,
+    /// Clients' submissions, which wait until no message of a validator does. Each holds a permit, so they are bounded.
+    submissions: VecDeque<CoreInput>,
     replies: BTreeMap<SubmitTicket, Reply>,
     next_submit: u64,
     effects: Vec<Effect>,
@@ -117,6 +119,7 @@ impl Core {
             let running = Running {
                 core: self,
                 local: VecDeque::new(),
+                submissions: VecDeque::new(),
                 replies: BTreeMap::new(),
                 next_submit: 0,
                 effects: first,
@@ -138,16 +141,22 @@ impl Running {
         loop {
             let next = match inputs.try_recv() {
                 Ok(input) => Some(input),
+                Err(_) if !self.submissions.is_empty() => None,
                 Err(_) => self.wait(inputs)?,
             };
             let mut taken = 0;
             let mut input = next;
             while let Some(one) = input {
-                if !self.take(one)? {
+                if matches!(one, CoreInput::Submit { .. }) {
+                    self.submissions.push_back(one);
+                } else if !self.take(one)? {
                     return Ok(());
                 }
                 taken += 1;
                 input = if taken < ROUND_INPUTS { inputs.try_recv().ok() } else { None };
+            }
+            if let Some(one) = self.submissions.pop_front() {
+                self.take(one)?;
             }
             let now = self.core.clock.now();
             if now >= self.core.engine.next_deadline() {
@@ -227,8 +236,9 @@ impl Running {
         let core = &self.core;
         match effect {
             Effect::Sign { ticket, request } => {
+                let begun = Instant::now();
                 let signature = sign(&core.session_key, &request)?;
-                core.hub.metrics.signatures.inc();
+                core.hub.signed(&request, core.session_key.algorithm().name(), begun.elapsed());
                 self.local.push_back(Input::Signed { ticket, signature });
             }
             Effect::Persist { ticket, records } => self.step.persist(ticket, records),

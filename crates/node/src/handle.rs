@@ -111,6 +111,14 @@ impl NodeHandle {
         &self.0.config
     }
 
+    /// Why no proposal can be taken right now, if none can: known without looking at any.
+    pub(crate) fn overload(&self) -> Option<Refusal> {
+        let status = self.0.hub.status();
+        let waited_us = status.oldest_own.map_or(0, |arrived| system_now().since_us(arrived));
+        engine::mempool::is_overloaded(status.own_len, waited_us)
+            .then_some(Refusal::Overloaded { waited_ms: waited_us / 1_000 })
+    }
+
     /// Takes proposals, one outcome each, in order. Returns when what was taken is durable here.
     pub async fn submit(&self, requests: Vec<ProposalRequest>) -> Result<Vec<Result<Submitted, NodeError>>, NodeError> {
         let arrived = system_now();

@@ -3,18 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use consensus::config::EpochConfig;
 use consensus::evidence::Evidence;
-use consensus::replica::CommittedBlock;
+use consensus::replica::{CommittedBlock, SignRequest};
 use consensus::types::Timestamp;
 use consensus::verify::Rejection;
 use crypto::Digest;
 use engine::{Admission, Application, AppliedBlock, EngineStatus, Refusal};
 use tokio::sync::{broadcast, oneshot, watch};
 
+use crate::clock::system_now;
 use crate::core::millis;
 use crate::metrics::Metrics;
 use crate::views::Phases;
+use crate::witness::Witness;
 
 /// Final blocks that a slow subscriber may lag behind before it must read them from the store.
 const STREAM_LAG: usize = 1_024;
@@ -64,8 +68,11 @@ struct Timings {
 /// What the core tells the rest of the node.
 pub(crate) struct Hub {
     pub(crate) metrics: Metrics,
+    /// What each validator was seen doing.
+    pub(crate) witness: Witness,
     application: Arc<dyn Application>,
     tolerated: u32,
+    me: u16,
     status: Mutex<EngineStatus>,
     waiters: Mutex<BTreeMap<Digest, Vec<oneshot::Sender<Settled>>>>,
     timings: Mutex<Timings>,
@@ -74,8 +81,6 @@ pub(crate) struct Hub {
     last_final_at: Mutex<Option<Timestamp>>,
     /// Height of the last block whose record is certainly readable from the store.
     published: AtomicU64,
-    verified: AtomicU64,
-    rejected: AtomicU64,
     end: watch::Sender<Option<End>>,
 }
 
@@ -84,11 +89,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Hub {
-    pub(crate) fn new(metrics: Metrics, application: Arc<dyn Application>, status: EngineStatus, f: u32) -> Self {
+    pub(crate) fn new(
+        metrics: Metrics,
+        application: Arc<dyn Application>,
+        status: EngineStatus,
+        config: &EpochConfig,
+        me: u16,
+    ) -> Self {
+        let quorum = &config.quorum;
+        metrics.peer.exist(config.n(), me);
         Self {
             metrics,
+            witness: Witness::new(config.n(), quorum.f(), quorum.q_min()),
             application,
-            tolerated: f,
+            tolerated: quorum.f(),
+            me,
             status: Mutex::new(status),
             waiters: Mutex::new(BTreeMap::new()),
             timings: Mutex::new(Timings::default()),
@@ -96,8 +111,6 @@ impl Hub {
             stream: broadcast::channel(STREAM_LAG).0,
             last_final_at: Mutex::new(None),
             published: AtomicU64::new(status.last_committed.height.get()),
-            verified: AtomicU64::new(0),
-            rejected: AtomicU64::new(0),
             end: watch::channel(None).0,
         }
     }
@@ -105,6 +118,9 @@ impl Hub {
     pub(crate) fn update(&self, status: EngineStatus) {
         self.metrics.view.set(status.view.get() as i64);
         self.metrics.mempool.set(status.mempool_len as i64);
+        self.metrics.mempool_bytes.set(status.mempool_bytes as i64);
+        self.metrics.own_proposals.set(status.own_len as i64);
+        self.metrics.view_timer.set(status.view_timer_us as f64 / 1e6);
         *lock(&self.status) = status;
     }
 
@@ -184,6 +200,8 @@ impl Hub {
         for block in blocks {
             let header = block.header.header();
             self.time(block, now);
+            self.witness.finalized(header.view.get());
+            self.metrics.finality.observe(millis(block.seen_at.min(now), now) / 1_000.0);
             self.published.store(header.height.get(), Ordering::Release);
             self.settle(block.body.ids().iter(), Settled::Final);
             self.metrics.height.set(header.height.get() as i64);
@@ -248,6 +266,8 @@ impl Hub {
     pub(crate) fn evidence(&self, evidence: &Evidence) {
         let accused = evidence.accused();
         tracing::error!(validator = %accused, view = %evidence.view(), kind = evidence.kind().name(), "a validator broke the rules");
+        let labels = [&accused.to_string(), evidence.kind().name()];
+        self.metrics.peer.faults.with_label_values(&labels).inc();
         self.restore_accused([accused.get()]);
     }
 
@@ -256,6 +276,7 @@ impl Hub {
         let mut accused = lock(&self.accused);
         accused.extend(indices);
         self.metrics.accused.set(accused.len() as i64);
+        self.metrics.fault_margin.set(i64::from(self.tolerated) - accused.len() as i64);
         let seen = accused.len() as f64;
         let tolerated = f64::from(self.tolerated);
         let ratio =
@@ -267,23 +288,30 @@ impl Hub {
         lock(&self.accused).clone()
     }
 
-    pub(crate) fn verified(&self, kind: &str) {
-        self.verified.fetch_add(1, Ordering::Relaxed);
+    /// This node has signed with its session key.
+    pub(crate) fn signed(&self, request: &SignRequest, algorithm: &str, took: Duration) {
+        self.metrics.signatures.inc();
+        self.metrics.sign_seconds.with_label_values(&[algorithm]).observe(took.as_secs_f64());
+        let now = system_now();
+        match request {
+            SignRequest::Header(header) => self.witness.voted(self.me, [header.view.get()], now),
+            SignRequest::Votes(body) => {
+                self.witness.voted(self.me, body.statements().iter().map(|s| s.view().get()), now);
+            }
+        }
+    }
+
+    /// A message of this peer with so many bytes verified.
+    pub(crate) fn verified(&self, peer: u16, kind: &str, bytes: usize) {
+        self.witness.verified(peer, true);
         self.metrics.received.with_label_values(&[kind]).inc();
+        self.metrics.received_bytes.with_label_values(&[kind]).inc_by(bytes as u64);
     }
 
     pub(crate) fn rejected(&self, peer: u16, rejection: &Rejection) {
         tracing::warn!(peer, %rejection, "message refused");
-        self.rejected.fetch_add(1, Ordering::Relaxed);
+        self.witness.verified(peer, false);
         self.metrics.dropped.with_label_values(&[rejection.name()]).inc();
-        self.metrics.verification_failures.with_label_values(&[&peer.to_string()]).inc();
-    }
-
-    /// Share of received messages that verified; 1 before the first.
-    pub(crate) fn verification_rate(&self) -> f64 {
-        let good = self.verified.load(Ordering::Relaxed) as f64;
-        let bad = self.rejected.load(Ordering::Relaxed) as f64;
-        if good + bad > 0.0 { good / (good + bad) } else { 1.0 }
     }
 
     pub(crate) fn ended(&self, error: Option<String>) {
@@ -301,6 +329,7 @@ impl Hub {
 pub(crate) const fn refusal_name(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::Busy(_) => "busy",
+        Refusal::Overloaded { .. } => "overloaded",
         Refusal::BytesFull => "memory_full",
         Refusal::Expired => "expired",
         Refusal::FarDeadline(_) => "far_deadline",

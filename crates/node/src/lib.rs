@@ -21,6 +21,7 @@ mod node;
 mod peers;
 pub mod setup;
 pub mod views;
+mod witness;
 mod writer;
 
 pub use handle::{NodeError, NodeHandle, ProposalRequest, Submitted};

@@ -22,6 +22,7 @@ impl Config {
             timer_ceiling_us: u64::from(network.view_timer_ceiling_deltas) * delta_us,
             heartbeat_us: u64::from(network.heartbeat_ms) * 1_000,
             hedge_us: u64::from(network.hedge_ms) * 1_000,
+            batch_timeout_us: u64::from(self.batching.batch_timeout_ms) * 1_000,
         }
     }
 

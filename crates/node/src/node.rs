@@ -167,7 +167,7 @@ impl Node {
         replay(self.options.application.as_ref(), records.as_ref(), &chain_id)?;
         let metrics = Metrics::new().map_err(|error| StartError::System(error.to_string()))?;
         let status = engine.status();
-        let hub = Arc::new(Hub::new(metrics, Arc::clone(&self.options.application), status, epoch.quorum.f()));
+        let hub = Arc::new(Hub::new(metrics, Arc::clone(&self.options.application), status, &epoch, me.get()));
         hub.metrics.height.set(status.last_committed.height.get() as i64);
         let verifier = Verifier::new(Arc::clone(&epoch), chain_id);
         let final_view = Arc::new(AtomicU64::new(status.last_final.view.get()));
@@ -185,6 +185,7 @@ impl Node {
             core: core_sender.clone(),
             hub: Arc::clone(&hub),
             final_view: Arc::clone(&final_view),
+            algorithm: epoch.level.signature_algorithm().name(),
         });
         let links = Links::start(self.link_config(&chain_id), link_listener, peers)?;
         let system = |error: std::io::Error| StartError::System(error.to_string());
@@ -378,7 +379,7 @@ async fn advise(handle: NodeHandle) {
             base
         };
         let threshold = (u64::from(ratio) * epoch.n() as u64).div_ceil(10_000) as u32;
-        if !inner.core.urgent(CoreInput::Advice(Advice { threshold, hedge_us })) {
+        if !inner.core.urgent(CoreInput::Advice(Advice { threshold, hedge_us, batch_delay_us: 0 })) {
             return;
         }
     }

@@ -3,14 +3,16 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
 
 use bytes::Bytes;
 use consensus::Decode;
 use consensus::message::Message;
 use consensus::types::ValidatorIndex;
-use consensus::verify::{Rejection, Verifier};
+use consensus::verify::{Content, Rejection, Verifier};
 use transport::{BoxFuture, LinkHandler, LinkInfo};
 
+use crate::clock::system_now;
 use crate::core::{CoreInput, CoreSender};
 use crate::hub::Hub;
 
@@ -22,6 +24,8 @@ pub(crate) struct Peers {
     pub(crate) core: CoreSender,
     pub(crate) hub: Arc<Hub>,
     pub(crate) final_view: Arc<AtomicU64>,
+    /// The algorithm of votes, as a label.
+    pub(crate) algorithm: &'static str,
 }
 
 impl Peers {
@@ -42,10 +46,15 @@ impl Peers {
         let verified = match decoded {
             Ok(message) if self.is_stale(&message) => {
                 self.hub.metrics.dropped.with_label_values(&["stale_unverified"]).inc();
+                if let Message::Vote(bundle) = &message {
+                    // The link vouches for the sender, and nothing but counters depends on it.
+                    self.hub.witness.late(peer, bundle.statements().iter().map(|s| s.view().get()), system_now());
+                }
                 return Ok(());
             }
             Ok(message) => {
                 let kind = message.name();
+                let begun = Instant::now();
                 let verified = if large {
                     let verifier = self.verifier.clone();
                     tokio::task::spawn_blocking(move || verifier.verify(from, message))
@@ -54,13 +63,18 @@ impl Peers {
                 } else {
                     self.verifier.verify(from, message)
                 };
+                if kind == "vote" {
+                    let seconds = begun.elapsed().as_secs_f64();
+                    self.hub.metrics.verify_seconds.with_label_values(&[self.algorithm]).observe(seconds);
+                }
                 verified.map(|verified| (kind, verified))
             }
             Err(rejection) => Err(rejection),
         };
         match verified {
             Ok((kind, content)) => {
-                self.hub.verified(kind);
+                self.hub.verified(peer, kind, frame.len());
+                self.witness(peer, content.get());
                 let Some(permit) = self.core.permit().await else { return Ok(()) };
                 self.core.urgent(CoreInput::Message { from, content, _permit: permit });
                 Ok(())
@@ -69,6 +83,25 @@ impl Peers {
                 self.hub.rejected(peer, &rejection);
                 if rejection.is_misbehaviour() { Err(rejection.to_string()) } else { Ok(()) }
             }
+        }
+    }
+}
+
+impl Peers {
+    /// Notes who has voted, and who says to have which height.
+    fn witness(&self, peer: u16, content: &Content) {
+        let witness = &self.hub.witness;
+        match content {
+            Content::Vote(bundle) => {
+                witness.voted(peer, bundle.statements().iter().map(|s| s.view().get()), system_now());
+            }
+            // A leader's header is its vote.
+            Content::Proposal(header, _) => {
+                let header = header.header();
+                witness.voted(header.leader.get(), [header.view.get()], system_now());
+            }
+            Content::Status(status) => witness.announced(peer, status.committed_height.get()),
+            _ => {}
         }
     }
 }

@@ -169,7 +169,6 @@ fn make_home(
     check_name(name).map_err(|why| SetupError::Name(name.to_owned(), why))?;
     port_of(address)?;
     let level = source.config.level();
-    level.ensure_available()?;
     refuse_existing(home)?;
     make_directory(home.root())?;
     let session = SigningKey::generate(level.signature_algorithm())?;

@@ -240,6 +240,11 @@ pub struct BlockView {
     pub path: String,
     /// Height of the block that the certificate names.
     pub finalized_by_height: u64,
+    /// Validators in the certificate that made it final: the least number that does, as stored.
+    pub weight: u32,
+    /// Indices of the validators whose vote in its view this node saw; absent for old blocks and those before the node's start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voters: Option<Vec<u16>>,
     /// Number of values.
     pub count: usize,
     /// The values, where asked for.
@@ -328,7 +333,7 @@ impl QuorumView {
 }
 
 /// A validator as this node sees it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ValidatorView {
     /// Its index.
     pub index: u16,
@@ -354,6 +359,16 @@ pub struct ValidatorView {
     pub dropped_frames: u64,
     /// Whether evidence against it is held.
     pub accused: bool,
+    /// The highest view of which this node saw a vote of it since the start.
+    pub last_vote_view: Option<u64>,
+    /// When that vote came, microseconds since the Unix epoch.
+    pub last_vote_us: Option<u64>,
+    /// Its vote messages that came after everything in them was final here, since the start.
+    pub votes_late: u64,
+    /// Final blocks without a vote of it by the time 16 further blocks were final, since the start.
+    pub votes_missing: u64,
+    /// Share of its messages that verified in the last five minutes; 1 without messages.
+    pub verification_rate: f64,
 }
 
 /// Evidence against a validator.

@@ -1,10 +1,10 @@
-//! One simulated validator: an engine, its keys, and a disk that may tear.
+//! One simulated process: an engine, its keys, a disk that may tear, a clock that may drift, processors that may be busy.
 
 use consensus::codec::Encode;
 use consensus::header::HEADER_TAG;
 use consensus::records::Table;
-use consensus::replica::SignRequest;
-use consensus::types::Timestamp;
+use consensus::replica::{SignRequest, Ticket};
+use consensus::types::{Timestamp, ValidatorIndex};
 use consensus::vote::BUNDLE_TAG;
 use crypto::SigningKey;
 use engine::records::StoreRecords;
@@ -12,25 +12,89 @@ use engine::{Effect, Engine, EngineConfig, Input};
 use storage::{ByteStore, MemStore};
 
 use crate::attack::Attack;
+use crate::scenario::{Cpu, START_US};
 
-/// One simulated validator.
+/// One simulated process.
 pub(crate) struct Host {
+    pub(crate) validator: ValidatorIndex,
     pub(crate) setup: EngineConfig,
     pub(crate) key: SigningKey,
     pub(crate) disk: MemStore,
     /// `None` while the process is down.
     pub(crate) engine: Option<Engine>,
-    pub(crate) attack: Option<Attack>,
+    pub(crate) attack: Option<Box<dyn Attack>>,
+    /// Follows the protocol.
+    pub(crate) honest: bool,
     /// Counts restarts, so that completions of an earlier life are not taken for this one's.
     pub(crate) life: u64,
-    /// The wake-up that is scheduled, if any.
+    /// The wake-up that is scheduled, if any, in the simulation's time.
     pub(crate) wake_at: Option<Timestamp>,
+    pub(crate) clock: Clock,
+    pub(crate) flushing: Flushing,
+    processors: Processors,
+}
+
+/// How a host's clock differs from the simulation's.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Clock {
+    pub(crate) offset_us: i64,
+    pub(crate) drift_ppm: i64,
+}
+
+impl Clock {
+    /// The host's time at `now`.
+    pub(crate) fn local(self, now: Timestamp) -> Timestamp {
+        let passed = now.get().saturating_sub(START_US) as i64;
+        Timestamp::new(now.get().saturating_add_signed(self.offset_us + passed * self.drift_ppm / 1_000_000))
+    }
+
+    /// The simulation's time at the host's `local`: never so early that the host's clock does not show `local` yet.
+    pub(crate) fn global(self, local: Timestamp) -> Timestamp {
+        if self.offset_us == 0 && self.drift_ppm == 0 {
+            return local;
+        }
+        let mut guess = local.get().saturating_add_signed(-self.offset_us);
+        for _ in 0..3 {
+            let shown = self.local(Timestamp::new(guess)).get();
+            guess = guess.saturating_add_signed(local.get() as i64 - shown as i64);
+        }
+        Timestamp::new(guess)
+    }
+}
+
+/// Flushes of one disk: one at a time, and what comes meanwhile shares the next (group commit).
+#[derive(Debug, Default)]
+pub(crate) struct Flushing {
+    /// Tickets and commits that the flush under way covers.
+    pub(crate) under_way: Option<(Vec<Ticket>, u64)>,
+    /// Tickets that wait for the next.
+    pub(crate) waiting: Vec<Ticket>,
+}
+
+/// When processors are free again: verification on any, the core on its own thread.
+#[derive(Debug, Default)]
+struct Processors {
+    verify: Vec<Timestamp>,
+    core: Timestamp,
 }
 
 impl Host {
-    pub(crate) fn new(setup: EngineConfig, key: SigningKey, attack: Option<Attack>) -> Self {
+    pub(crate) fn new(setup: EngineConfig, validator: ValidatorIndex, key: SigningKey, clock: Clock) -> Self {
         let disk = MemStore::new(Table::ALL.len());
-        Self { setup, key, disk, engine: None, attack, life: 0, wake_at: None }
+        Self {
+            validator,
+            setup,
+            key,
+            disk,
+            engine: None,
+            attack: None,
+            honest: true,
+            life: 0,
+            wake_at: None,
+            clock,
+            flushing: Flushing::default(),
+            processors: Processors::default(),
+        }
     }
 
     /// Starts the process on what the disk holds; the height it found there, before the rules ran.
@@ -39,7 +103,7 @@ impl Host {
         let records = StoreRecords(self.disk.reader());
         let mut engine = Engine::restore(&self.setup, &records, &mut effects).map_err(|e| e.to_string())?;
         let height = engine.status().last_committed.height.get();
-        engine.start(now, &mut effects);
+        engine.start(self.clock.local(now), &mut effects);
         self.engine = Some(engine);
         self.wake_at = None;
         Ok((height, effects))
@@ -50,15 +114,14 @@ impl Host {
         self.engine = None;
         self.life += 1;
         self.wake_at = None;
+        self.flushing = Flushing::default();
         self.disk.crash(choice);
     }
 
-    pub(crate) fn handle(&mut self, now: Timestamp, input: Input) -> Vec<Effect> {
-        let mut effects = Vec::new();
+    pub(crate) fn handle(&mut self, now: Timestamp, input: Input, effects: &mut Vec<Effect>) {
         if let Some(engine) = &mut self.engine {
-            engine.handle(now, input, &mut effects);
+            engine.handle(self.clock.local(now), input, effects);
         }
-        effects
     }
 
     pub(crate) fn sign(&self, request: &SignRequest) -> Result<Vec<u8>, String> {
@@ -67,5 +130,45 @@ impl Host {
             SignRequest::Votes(body) => (BUNDLE_TAG, body.to_bytes()),
         };
         self.key.sign(tag, &bytes).map_err(|e| e.to_string())
+    }
+
+    /// When a message with this many signatures to verify that arrives now has been taken by the core.
+    pub(crate) fn compute(&mut self, cpu: &Cpu, now: Timestamp, signatures: u64) -> Timestamp {
+        self.processors.verify.resize(cpu.cores.max(1) as usize, Timestamp::ZERO);
+        let verified = match self.processors.verify.iter_mut().min() {
+            Some(free) if signatures > 0 => {
+                *free = now.max(*free).after_us(signatures * cpu.verify_us);
+                *free
+            }
+            _ => now,
+        };
+        self.processors.core = verified.max(self.processors.core).after_us(cpu.message_us);
+        self.processors.core
+    }
+
+    /// When the core's thread has signed what it is asked to sign now.
+    pub(crate) fn compute_signature(&mut self, cpu: &Cpu, now: Timestamp) -> Timestamp {
+        self.processors.core = self.processors.core.max(now).after_us(cpu.sign_us);
+        self.processors.core
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_shows_what_was_waited_for() {
+        for clock in [
+            Clock::default(),
+            Clock { offset_us: 250_000, drift_ppm: 200 },
+            Clock { offset_us: -250_000, drift_ppm: -200 },
+        ] {
+            for local in (START_US..START_US + 100_000_000).step_by(999_983) {
+                let global = clock.global(Timestamp::new(local));
+                let shown = clock.local(global).get();
+                assert!(shown.abs_diff(local) <= 1, "{clock:?}: {shown} for {local}");
+            }
+        }
     }
 }

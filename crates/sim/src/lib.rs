@@ -2,14 +2,22 @@
 //!
 //! ```text
 //! Scenario ──▶ Simulation: events in virtual time ──▶ host::Host (engine + torn store + keys) ──▶ invariants ──▶ Report
-//!                                  └─ attack::Attack rewrites what a Byzantine host sends
+//!                  │               └─ network::Network: delays by region, loss, bandwidth, weather
+//!                  └─ attack::Attack rewrites what a Byzantine host sends
 //! ```
 
 pub mod attack;
+mod genesis;
 mod host;
 pub mod invariants;
+pub mod network;
+mod queue;
+pub mod report;
 pub mod scenario;
 mod simulation;
+mod wire;
 
-pub use scenario::{Fault, Scenario, network};
-pub use simulation::{Report, Simulation};
+pub use genesis::network;
+pub use report::{Report, Spread};
+pub use scenario::{Clocks, Cpu, Disk, Fault, Scenario, Timers};
+pub use simulation::Simulation;

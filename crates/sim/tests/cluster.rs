@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 use sim::attack::AttackKind;
-use sim::{Fault, Report, Scenario, Simulation};
+use sim::network::Links;
+use sim::{Disk, Fault, Report, Scenario, Simulation};
 
 fn run(scenario: Scenario) -> Report {
     let seed = scenario.seed;
@@ -31,9 +32,8 @@ fn every_size_agrees() {
 fn a_lone_value_takes_one_round_and_one_signature_each() {
     let report = all_final(Scenario {
         values: 1,
-        delay_min_us: 10_000,
-        delay_max_us: 10_000,
-        flush_us: 0,
+        links: Links { delay_min_us: 10_000, delay_max_us: 10_000, ..Links::default() },
+        disk: Disk { flush_us: 0, ..Disk::default() },
         duration_us: 1_000_000,
         ..Scenario::default()
     });
@@ -73,7 +73,7 @@ fn killing_any_one_of_six_costs_less_than_two_view_timers() {
 fn values_expire_by_chain_time_and_never_come_back() {
     for seed in 1..=5 {
         // No side has a quorum for longer than the values live.
-        let faults = vec![Fault::Partition { side: 0b0000_0111, from_us: 0, to_us: 4_000_000 }];
+        let faults = vec![Fault::Partition { side: vec![0, 1, 2], from_us: 0, to_us: 4_000_000 }];
         let report = run(Scenario { seed, faults, value_timeout_ms: 1_000, values: 100, ..Scenario::default() });
         assert!(report.expired > 20, "{report:#?}");
         assert_eq!(report.finalized + report.expired, report.submitted, "{report:#?}");
@@ -143,8 +143,9 @@ fn a_value_in_a_block_that_does_not_become_final_does_not_wait_for_the_heartbeat
 #[test]
 fn loss_duplication_and_partitions_heal() {
     for seed in 1..=10 {
-        let faults = vec![Fault::Partition { side: 0b0000_0111, from_us: 300_000, to_us: 2_000_000 }];
-        all_final(Scenario { seed, loss_per_mille: 50, duplicate_per_mille: 50, faults, ..Scenario::default() });
+        let faults = vec![Fault::Partition { side: vec![0, 1, 2], from_us: 300_000, to_us: 2_000_000 }];
+        let links = Links { loss_per_mille: 50, duplicate_per_mille: 50, ..Links::default() };
+        all_final(Scenario { seed, links, faults, ..Scenario::default() });
     }
 }
 
@@ -166,7 +167,8 @@ fn without_the_fast_path_blocks_are_final_in_two_rounds() {
 
 #[test]
 fn the_same_seed_gives_the_same_trace() {
-    let scenario = || Scenario { loss_per_mille: 30, seed: 77, ..Scenario::default() };
+    let links = Links { loss_per_mille: 30, ..Links::default() };
+    let scenario = || Scenario { links: links.clone(), seed: 77, ..Scenario::default() };
     assert_eq!(run(scenario()).trace_hash, run(scenario()).trace_hash);
     assert_ne!(run(scenario()).trace_hash, run(Scenario { seed: 78, ..scenario() }).trace_hash);
 }

@@ -100,6 +100,14 @@ impl MemStore {
         self.disk().undo.len() as u64
     }
 
+    /// A flush that began when `k` commits were unflushed is done: those can no longer be lost, later ones still can.
+    pub fn flush_first(&self, k: u64) {
+        let mut disk = self.disk();
+        disk.flushes += 1;
+        let covered = disk.undo.len().min(usize::try_from(k).unwrap_or(usize::MAX));
+        disk.undo.drain(..covered);
+    }
+
     fn disk(&self) -> MutexGuard<'_, Disk> {
         // A panic elsewhere is that test's failure; the disk is whole between calls.
         self.disk.lock().unwrap_or_else(PoisonError::into_inner)

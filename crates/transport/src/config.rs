@@ -110,7 +110,6 @@ impl LinkLimits {
 impl LinkConfig {
     /// Refuses what cannot work, then returns the peers by index without this validator itself.
     pub(crate) fn check(&self) -> Result<BTreeMap<u16, PeerInfo>, LinkError> {
-        self.level.ensure_available()?;
         self.limits.check()?;
         for (what, id) in [("the network id", &self.network_id), ("the configuration id", &self.configuration_id)] {
             if id.len() > MAX_NETWORK_ID_LEN {

@@ -5,7 +5,7 @@ use crypto::{CryptoError, SignatureAlgorithm};
 /// A configuration or a surrounding in which links cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
-    /// The security level is not built yet, or a key cannot be encoded.
+    /// A key cannot be encoded.
     #[error(transparent)]
     Crypto(#[from] CryptoError),
     /// The caller's thread belongs to no tokio runtime.

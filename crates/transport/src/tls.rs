@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crypto::{PublicKey, SecurityLevel, SignatureAlgorithm, SigningKey};
+use crypto::{CryptoError, PublicKey, SecurityLevel, SignatureAlgorithm, SigningKey};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
 use rustls::crypto::aws_lc_rs::{cipher_suite, default_provider, kx_group};
@@ -42,12 +42,13 @@ pub(crate) fn key_exchange_group(level: SecurityLevel) -> &'static dyn Supported
     }
 }
 
-fn signature_scheme(algorithm: SignatureAlgorithm) -> SignatureScheme {
+fn signature_scheme(algorithm: SignatureAlgorithm) -> Result<SignatureScheme, LinkError> {
     match algorithm {
-        SignatureAlgorithm::Ed25519 => SignatureScheme::ED25519,
-        SignatureAlgorithm::MlDsa44 => SignatureScheme::ML_DSA_44,
-        SignatureAlgorithm::MlDsa65 => SignatureScheme::ML_DSA_65,
-        SignatureAlgorithm::MlDsa87 => SignatureScheme::ML_DSA_87,
+        SignatureAlgorithm::Ed25519 => Ok(SignatureScheme::ED25519),
+        SignatureAlgorithm::MlDsa44 => Ok(SignatureScheme::ML_DSA_44),
+        SignatureAlgorithm::MlDsa65 => Ok(SignatureScheme::ML_DSA_65),
+        SignatureAlgorithm::MlDsa87 => Ok(SignatureScheme::ML_DSA_87),
+        other => Err(CryptoError::NotForLinks(other).into()),
     }
 }
 
@@ -68,7 +69,7 @@ impl Tls {
         let spki = CertificateDer::from(link_key.public_key().to_spki_der()?);
         Ok(Self {
             provider: Arc::new(provider),
-            scheme: signature_scheme(link_key.algorithm()),
+            scheme: signature_scheme(link_key.algorithm())?,
             own: Arc::new(CertifiedKey::new(vec![spki], private_key)),
         })
     }

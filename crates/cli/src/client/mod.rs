@@ -253,7 +253,9 @@ impl Client {
             let LineBody { id, error } = self.parse(line)?;
             answers.push(match (id, error) {
                 (Some(id), None) => LineAnswer::Taken(id),
-                (None, Some(error)) if matches!(error.code.as_str(), "busy" | "memory_full") => LineAnswer::Busy,
+                (None, Some(error)) if matches!(error.code.as_str(), "busy" | "overloaded" | "memory_full") => {
+                    LineAnswer::Busy
+                }
                 (None, Some(error)) => LineAnswer::Refused(error.message),
                 _ => LineAnswer::Refused(format!("{} answers with neither id nor error", self.base)),
             });

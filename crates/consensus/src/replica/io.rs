@@ -56,6 +56,8 @@ pub struct Advice {
     pub threshold: u32,
     /// How long Finalize is held back for the one-round path, in microseconds.
     pub hedge_us: u64,
+    /// How long a block of mine may wait to fill, in microseconds; never beyond [`Settings::batch_timeout_us`].
+    pub batch_delay_us: u64,
 }
 
 /// Local settings: they cost or save time and are never part of validity.
@@ -71,6 +73,8 @@ pub struct Settings {
     pub heartbeat_us: u64,
     /// The fixed hedge for Finalize until advice says otherwise, in microseconds.
     pub hedge_us: u64,
+    /// Greatest time that a block of mine waits to fill, whatever advice says, in microseconds.
+    pub batch_timeout_us: u64,
 }
 
 impl Default for Settings {
@@ -82,6 +86,7 @@ impl Default for Settings {
             timer_ceiling_us: 64 * delta_us,
             heartbeat_us: 5_000_000,
             hedge_us: 10_000,
+            batch_timeout_us: 50_000,
         }
     }
 }
@@ -215,8 +220,11 @@ pub trait Payloads {
     /// Whether proposals wait that no ancestor holds.
     fn has_work(&self, now: Timestamp, ancestors: &[Arc<Body>]) -> bool;
 
-    /// The proposals for a block of this time, best first. May be none.
-    fn build(&mut self, time: Timestamp, ancestors: &[Arc<Body>]) -> Vec<(Digest, Arc<Proposal>)>;
+    /// Whether the proposals that wait fill a block with a body of this many bytes.
+    fn fills_block(&self, max_bytes: usize) -> bool;
+
+    /// The proposals for a block of this time with a body of at most `max_bytes`, best first. May be none.
+    fn build(&mut self, time: Timestamp, ancestors: &[Arc<Body>], max_bytes: usize) -> Vec<(Digest, Arc<Proposal>)>;
 
     /// Whether a body may follow these ancestors in a block of this time.
     fn check(&self, time: Timestamp, body: &Body, ancestors: &[Arc<Body>]) -> Result<(), InvalidBody>;

@@ -4,9 +4,11 @@
 //! - [`intake`]: what messages change.
 //! - [`pull`]: R8, what is missing and who is asked.
 //! - [`pace`]: timers, hints and the heartbeat.
+//! - [`batch`]: how large my blocks are, and how long they wait to fill.
 //! - [`durable`]: D1–D4, what is written before what is said.
 //! - [`tree`]: blocks above the last committed one.
 
+mod batch;
 mod durable;
 mod intake;
 mod io;
@@ -97,6 +99,7 @@ pub struct Replica {
     last_committed: Tip,
 
     pace: pace::Pace,
+    batch: batch::Batch,
     pulls: pull::Pulls,
     /// A validator maps to the last view in which it helped finality (section 3, "Reachable thresholds").
     helpers: BTreeMap<ValidatorIndex, View>,
@@ -131,7 +134,7 @@ impl Replica {
         settings: Settings,
     ) -> Self {
         let genesis = Tip { view: View::ZERO, height: Height::ZERO, hash: chain_id, time: created };
-        let advice = Advice { threshold: config.quorum.q_min(), hedge_us: settings.hedge_us };
+        let advice = Advice { threshold: config.quorum.q_min(), hedge_us: settings.hedge_us, batch_delay_us: 0 };
         Self {
             me,
             advice,
@@ -142,6 +145,7 @@ impl Replica {
             tip_proof: None,
             last_committed: genesis,
             pace: pace::Pace::new(&settings),
+            batch: batch::Batch::default(),
             pulls: pull::Pulls::default(),
             helpers: BTreeMap::new(),
             cautious_until: View::ZERO,
@@ -205,6 +209,7 @@ impl Replica {
             }
         }
         self.seen_now = now;
+        self.measure_batch(now);
         self.update_pace(now, effects);
         self.sign_outbox(effects);
         self.pull_on_time(now, effects);

@@ -90,10 +90,12 @@ impl Replica {
         if mutated(Mutation::LeaderWaitsForHeartbeat) {
             return now >= self.heartbeat_at();
         }
-        self.pace.hints.contains(&self.view)
-            || self.view_is_alive()
-            || now >= self.heartbeat_at()
-            || (now >= self.settle_at() && self.is_unsettled())
+        self.pace.hints.contains(&self.view) || self.must_propose_now(now)
+    }
+
+    /// Whether it must not wait for company either: others are voting, or time is up.
+    pub(super) fn must_propose_now(&self, now: Timestamp) -> bool {
+        self.view_is_alive() || now >= self.heartbeat_at() || (now >= self.settle_at() && self.is_unsettled())
     }
 
     /// When values in blocks that are not final count as waiting: finality should have come by then.
@@ -157,7 +159,8 @@ impl Replica {
         let waits = self.pace.work && !self.pace.told_all && self.me.is_some();
         let since = self.pace.armed_at.filter(|_| waits)?;
         let alive = self.views.get(&self.view).is_some_and(|state| !state.headers.is_empty());
-        (!alive && self.pace.proposal_bodies.is_empty()).then(|| since.after_us(self.settings.delta_us / 4))
+        let at = since.after_us(self.settings.delta_us / 4).max(self.batch_deadline().unwrap_or_default());
+        (!alive && self.pace.proposal_bodies.is_empty()).then_some(at)
     }
 
     /// When the replica wants [`super::Input::Tick`] next, if nothing else happens before.
@@ -169,6 +172,9 @@ impl Replica {
             next = next.min(self.settle_at());
         }
         if let Some(at) = self.pace.timer_deadline().filter(|_| !self.pace.expired) {
+            next = next.min(at);
+        }
+        if let Some(at) = self.batch_deadline() {
             next = next.min(at);
         }
         if let Some(at) = self.tell_all_at() {

@@ -179,10 +179,14 @@ impl Replica {
         if !free || !self.leads(view) || !(forced || self.pace.work) || view <= self.last_final.view {
             return false;
         }
+        // A vote or the clock asks for a block at once; proposals and hints may wait for company.
+        if !self.must_propose_now(now) && now < self.batch_ready_at(now, payloads) {
+            return false;
+        }
         let Some(parent) = self.best_parent(view) else { return false };
         let Some(ancestors) = self.tree.bodies(&parent.hash, &self.last_committed) else { return false };
         let time = now.max(parent.time.after_us(MIN_BLOCK_STEP_US));
-        let items = payloads.build(time, &ancestors);
+        let items = payloads.build(time, &ancestors, self.batch_bytes());
         if items.is_empty() && !forced {
             self.pace.work = false; // what waited is in the chain already, or expired
             return false;
@@ -206,6 +210,7 @@ impl Replica {
         self.state(view).lock = Some(hash);
         self.write_chain(&parent.hash); // D2
         payloads.included(&body);
+        self.batch.sent(view, hash, body.encoded().len(), now);
         self.pace.proposal_bodies.insert(hash, body);
         self.sign(SignRequest::Header(Box::new(header)), effects);
         true

@@ -23,7 +23,10 @@ impl Payloads for Nothing {
     fn has_work(&self, _: Timestamp, _: &[Arc<Body>]) -> bool {
         false
     }
-    fn build(&mut self, _: Timestamp, _: &[Arc<Body>]) -> Vec<(Digest, Arc<Proposal>)> {
+    fn fills_block(&self, _: usize) -> bool {
+        false
+    }
+    fn build(&mut self, _: Timestamp, _: &[Arc<Body>], _: usize) -> Vec<(Digest, Arc<Proposal>)> {
         Vec::new()
     }
     fn check(&self, _: Timestamp, _: &Body, _: &[Arc<Body>]) -> Result<(), InvalidBody> {
@@ -217,4 +220,30 @@ fn the_view_timer_gives_the_view_up_and_doubles() {
     assert!(replica.next_deadline() > late, "no deadline stays in the past");
     let proposal = Proposal { deadline: START, priority: 0, nonce: 0, value: Bytes::new() };
     assert_eq!(proposal.encoded_len(), 21);
+}
+
+#[test]
+fn a_block_waits_to_fill_as_advised_and_no_longer_than_the_operator_allows() {
+    let advice = |batch_delay_us| super::Advice { threshold: 3, hedge_us: 0, batch_delay_us };
+    let hint = || Message::Hint(View::new(1));
+    let advised = |delay_us| {
+        let (mut leader, verifier) = replica(4, 1);
+        leader.handle(START, Input::Advice(advice(delay_us)), &mut Nothing, &mut Vec::new());
+        (leader, verifier)
+    };
+    for (asked_us, allowed_us) in [(20_000, 20_000), (10_000_000, 50_000)] {
+        let (mut leader, verifier) = advised(asked_us);
+        assert!(!signs(&say(&mut leader, &verifier, START, 2, hint())), "it waits");
+        assert_eq!(leader.next_deadline(), START.after_us(allowed_us));
+        let mut effects = Vec::new();
+        leader.handle(START.after_us(allowed_us), Input::Tick, &mut Nothing, &mut effects);
+        assert!(signs(&effects), "it waits no longer");
+    }
+    let (mut leader, verifier) = advised(20_000);
+    say(&mut leader, &verifier, START, 2, hint());
+    let Vote::Bundle(vote) = bundle(&verifier, 2, vec![Statement::Nullify(View::new(1))]) else { unreachable!() };
+    assert!(
+        signs(&say(&mut leader, &verifier, START, 2, Message::Vote(vote.as_ref().clone()))),
+        "a vote ends the wait"
+    );
 }

@@ -12,6 +12,16 @@ pub const VISITS_PER_PLACE: usize = 16;
 pub const VISITS_MIN: usize = 4096;
 /// Entries that do not fit into the rest of a block, after which [`select`](super::Mempool::select) calls the block full.
 pub const MISFITS_MAX: usize = 64;
+/// Own proposals that are always taken, up to `max_proposals`.
+pub const OVERLOAD_MIN: usize = 1_000;
+/// When the oldest own proposal has waited this long, in microseconds, more than [`OVERLOAD_MIN`] are not taken: the network makes values
+/// final more slowly than they come, and a longer line would only make everyone wait longer and leave less time for consensus.
+pub const OVERLOAD_WAIT_US: u64 = 1_000_000;
+
+/// Whether a node with this many own proposals, the oldest of which has waited this long, takes no more.
+pub const fn is_overloaded(own_len: usize, oldest_waited_us: u64) -> bool {
+    own_len >= OVERLOAD_MIN && oldest_waited_us > OVERLOAD_WAIT_US
+}
 
 /// Bounds of a mempool.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -50,7 +50,7 @@ impl NodeHandle {
     /// Whether the network's cryptography is what its level promises.
     pub fn health_quantum(&self) -> HealthView {
         let level = self.0.genesis.config.level;
-        let rate = self.0.hub.verification_rate();
+        let rate = self.0.hub.witness.middle_verification_rate();
         let groups: std::collections::BTreeMap<String, Option<String>> =
             self.0.links.status().into_iter().map(|link| (link.name, link.group)).collect();
         let degraded = !level.is_post_quantum();

@@ -1,11 +1,15 @@
 //! What is read from a running node: blocks, status, validators, evidence.
 
+use std::collections::BTreeSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use consensus::Decode;
+use consensus::certificate::FinalityCertificate;
 use consensus::evidence::Evidence;
 use consensus::records::{RecordError, RecordReader, Table};
 use consensus::types::{Height, ValidatorIndex};
+use consensus::votes::Vote;
 use engine::serve::{self, StoredBlock};
 
 use super::{NodeError, NodeHandle};
@@ -54,6 +58,8 @@ impl NodeHandle {
             threshold: header.threshold,
             path: certificate.path.name().to_owned(),
             finalized_by_height: descendants.last().map_or(height, |last| last.height.get()),
+            weight: weight_of(&certificate),
+            voters: self.0.hub.witness.voters(header.view.get()),
             count: stored.body.ids().len(),
             values: with_values.then(|| values_of(&stored)),
         }))
@@ -95,11 +101,13 @@ impl NodeHandle {
     pub fn validators(&self) -> Vec<ValidatorView> {
         let links = self.0.links.status();
         let accused = self.0.hub.accused();
+        let seen = self.0.hub.witness.seen();
         let members = self.0.genesis.config.members.iter().enumerate();
         members
             .map(|(at, member)| {
                 let index = at as u16;
                 let link = links.iter().find(|link| link.peer == index);
+                let seen = seen.get(at).copied().unwrap_or_default();
                 ValidatorView {
                     index,
                     name: member.name.clone(),
@@ -113,6 +121,11 @@ impl NodeHandle {
                     bytes_received: link.map_or(0, |link| link.bytes_received),
                     dropped_frames: link.map_or(0, |link| link.dropped_frames),
                     accused: accused.contains(&index),
+                    last_vote_view: seen.last_vote.map(|last| last.view),
+                    last_vote_us: seen.last_vote.map(|last| last.at.get()),
+                    votes_late: seen.late,
+                    votes_missing: seen.missing,
+                    verification_rate: self.0.hub.witness.verification_rate(index),
                 }
             })
             .collect()
@@ -135,6 +148,12 @@ impl NodeHandle {
         }
         Ok(views)
     }
+}
+
+/// Distinct validators in a certificate.
+fn weight_of(certificate: &FinalityCertificate) -> u32 {
+    let signers: BTreeSet<ValidatorIndex> = certificate.votes.iter().map(Vote::signer).collect();
+    signers.len() as u32
 }
 
 fn values_of(stored: &StoredBlock) -> Vec<ValueView> {

@@ -76,7 +76,7 @@ impl From<NodeError> for ApiError {
 
 const fn refusal_status(refusal: &Refusal) -> StatusCode {
     match refusal {
-        Refusal::Busy(_) | Refusal::BytesFull => StatusCode::TOO_MANY_REQUESTS,
+        Refusal::Busy(_) | Refusal::Overloaded { .. } | Refusal::BytesFull => StatusCode::TOO_MANY_REQUESTS,
         Refusal::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
         Refusal::Application(_) => StatusCode::UNPROCESSABLE_ENTITY,
         // The client named the deadline: another request may do better.

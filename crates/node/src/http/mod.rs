@@ -104,9 +104,11 @@ fn is_probe(path: &str) -> bool {
 
 /// The rate limit, and headers that every answer has.
 async fn guard(State(api): State<Shared>, request: Request, next: Next) -> Response {
+    let metrics = &api.handle.0.hub.metrics;
     let mut response = if is_probe(request.uri().path()) || api.rate.take(Instant::now()) {
         next.run(request).await
     } else {
+        metrics.http_refused.with_label_values(&["rate"]).inc();
         let (head, body) = request.into_parts();
         body::discard(&head.headers, body).await;
         let message = format!(
@@ -115,6 +117,13 @@ async fn guard(State(api): State<Shared>, request: Request, next: Next) -> Respo
         );
         ApiError::busy(message).into_response()
     };
+    let class = match response.status().as_u16() {
+        ..300 => "2xx",
+        300..400 => "3xx",
+        400..500 => "4xx",
+        500.. => "5xx",
+    };
+    metrics.http_responses.with_label_values(&[class]).inc();
     let headers = response.headers_mut();
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));

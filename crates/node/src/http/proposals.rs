@@ -61,6 +61,10 @@ fn plan(api: &Shared, headers: &HeaderMap) -> Result<Plan, ApiError> {
     if !bulk {
         return Ok(Plan::One);
     }
+    if let Some(refusal) = api.handle.overload() {
+        // Nothing of it would be taken: reading it would cost what consensus lacks.
+        return Err(NodeError::Refused(refusal).into());
+    }
     let place = Arc::clone(&api.bulk).try_acquire_owned();
     place.map(Plan::Many).map_err(|_| ApiError::busy("too many bulk requests are being read here; try again"))
 }

@@ -4,6 +4,7 @@ mod blocks;
 mod bounds;
 mod bulk;
 pub(super) mod client;
+mod metrics;
 mod proposals;
 mod reads;
 

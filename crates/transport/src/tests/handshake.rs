@@ -255,7 +255,7 @@ async fn contradicting_configurations_are_refused() {
         let (sender, _) = tokio::sync::mpsc::unbounded_channel();
         Links::start(config, listener, Arc::new(Recorder(sender))).unwrap_err()
     };
-    assert!(matches!(refusal(|c| c.level = SecurityLevel::Level2048).await, LinkError::Crypto(_)));
+    assert!(matches!(refusal(|c| c.level = SecurityLevel::Level2048).await, LinkError::KeyAlgorithm { .. }));
     assert!(matches!(refusal(|c| c.level = SecurityLevel::Level512).await, LinkError::KeyAlgorithm { .. }));
     assert!(matches!(refusal(|c| c.link_key = key(LEVEL, 9)).await, LinkError::NotMyKey(1)));
     assert!(matches!(refusal(|c| c.peers.extend(c.peers.clone())).await, LinkError::DuplicateKey(2, 2)));

@@ -1,0 +1,363 @@
+//! The event loop in virtual time.
+//!
+//! - [`effects`]: what hosts want done: signing, writing, sending, telling.
+//! - [`figures`]: what is measured on the way.
+
+mod effects;
+mod figures;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use consensus::body::Proposal;
+use consensus::message::Message;
+use consensus::replica::{Advice, Recipient, Ticket};
+use consensus::types::{Timestamp, ValidatorIndex, View};
+use consensus::verify::{Content, Verified, Verifier};
+use crypto::{Digest, HashAlgorithm, Hasher, SecurityLevel};
+use engine::mempool::MempoolLimits;
+use engine::{AcceptAll, Effect, EngineConfig, Input, SubmitTicket};
+
+use self::figures::Figures;
+use crate::attack::Board;
+use crate::genesis::network;
+use crate::host::{Clock, Host};
+use crate::invariants::Watch;
+use crate::network::Network;
+use crate::network::sampler::up_to;
+use crate::queue::Queue;
+use crate::report::Report;
+use crate::scenario::{Fault, START_US, Scenario};
+use crate::wire::Cost;
+
+/// A message on its way, shared by all its receivers and verified once for all.
+struct Sent {
+    content: Verified<Content>,
+    cost: Cost,
+}
+
+enum Event {
+    Deliver {
+        to: u16,
+        from: ValidatorIndex,
+        sent: Arc<Sent>,
+    },
+    /// Verified and read: the core takes it.
+    Take {
+        to: u16,
+        life: u64,
+        from: ValidatorIndex,
+        sent: Arc<Sent>,
+    },
+    Signed {
+        host: u16,
+        life: u64,
+        ticket: Ticket,
+        signature: Box<[u8]>,
+    },
+    Flushed {
+        host: u16,
+        life: u64,
+    },
+    Wake {
+        host: u16,
+        life: u64,
+    },
+    Later {
+        host: u16,
+        life: u64,
+        to: Recipient,
+        message: Box<Message>,
+    },
+    Submit {
+        number: u64,
+    },
+    Crash {
+        host: u16,
+    },
+    Boot {
+        host: u16,
+    },
+}
+
+/// A network of engines in virtual time.
+pub struct Simulation {
+    scenario: Scenario,
+    level: SecurityLevel,
+    chain_id: Digest,
+    verifier: Verifier,
+    hosts: Vec<Host>,
+    network: Network,
+    queue: Queue<Event>,
+    now: Timestamp,
+    rng: fastrand::Rng,
+    board: Board,
+    watch: Watch,
+    figures: Figures,
+    trace: Hasher,
+    /// Buffers for effects, used again and again.
+    spare: Vec<Vec<Effect>>,
+}
+
+impl Simulation {
+    /// A network at its genesis. Fails if the scenario's parameters are not safe.
+    pub fn new(scenario: Scenario) -> Result<Self, String> {
+        scenario.check()?;
+        let (genesis, keys) = network(&scenario)?;
+        let chain_id = genesis.chain_id();
+        let mut rng = fastrand::Rng::with_seed(scenario.seed);
+        let mut hosts = Vec::new();
+        for (index, key) in keys.into_iter().enumerate() {
+            let me = ValidatorIndex::new(index as u16);
+            let setup = EngineConfig {
+                config: Arc::clone(&genesis.config),
+                chain_id,
+                created: genesis.created,
+                me: Some(me),
+                settings: scenario.settings.settings(),
+                max_batch_size: scenario.max_batch_size,
+                mempool: MempoolLimits::default(),
+                application: Arc::new(AcceptAll),
+            };
+            let (offset, drift) = (scenario.clocks.offset_us, scenario.clocks.drift_ppm);
+            let clock = Clock {
+                offset_us: up_to(&mut rng, 2 * offset) as i64 - offset as i64,
+                drift_ppm: up_to(&mut rng, 2 * drift) as i64 - drift as i64,
+            };
+            let mut host = Host::new(setup, me, key, clock);
+            let attack = scenario.faults.iter().find_map(|fault| match fault {
+                Fault::Byzantine { validator, attack } if *validator == me.get() => Some(*attack),
+                _ => None,
+            });
+            host.honest = attack.is_none_or(crate::attack::AttackKind::is_faithful);
+            host.attack = attack.map(crate::attack::AttackKind::attacker);
+            hosts.push(host);
+        }
+        let start = Timestamp::new(START_US);
+        let validator_of = hosts.iter().map(|host| host.validator.get()).collect();
+        let calm = scenario.calm_at_us.map(|us| start.after_us(us));
+        let network = Network::new(scenario.links.clone(), scenario.weather(), start, calm, validator_of)?;
+        let level = SecurityLevel::from_dimension(scenario.level).map_err(|error| error.to_string())?;
+        let mut simulation = Self {
+            level,
+            verifier: Verifier::new(Arc::clone(&genesis.config), chain_id),
+            chain_id,
+            hosts,
+            network,
+            queue: Queue::new(),
+            now: start,
+            rng,
+            board: Board::default(),
+            watch: Watch::default(),
+            figures: Figures::new(start),
+            trace: HashAlgorithm::Sha256.hasher("agent-mesh/trace/v2"),
+            spare: Vec::new(),
+            scenario,
+        };
+        simulation.plan();
+        Ok(simulation)
+    }
+
+    fn plan(&mut self) {
+        for host in 0..self.hosts.len() as u16 {
+            self.queue.plan(self.now, Event::Boot { host });
+        }
+        for number in 0..self.scenario.values {
+            let at = self.now.after_us(10_000 + number * self.scenario.value_every_us);
+            self.queue.plan(at, Event::Submit { number });
+        }
+        for fault in &self.scenario.faults {
+            if let Fault::Crash { validator, at_us, back_at_us } = fault {
+                self.queue.plan(self.now.after_us(*at_us), Event::Crash { host: *validator });
+                if let Some(back) = back_at_us {
+                    self.queue.plan(self.now.after_us(*back), Event::Boot { host: *validator });
+                }
+            }
+        }
+    }
+
+    /// Runs until the scenario's time is over, and reports.
+    pub fn run(mut self) -> Report {
+        let end = Timestamp::new(START_US + self.scenario.duration_us);
+        while let Some((time, event)) = self.queue.next() {
+            if time > end || self.is_over() {
+                break;
+            }
+            self.now = time;
+            self.step(event);
+        }
+        self.report()
+    }
+
+    /// Whether there is nothing more to see before the time is up.
+    fn is_over(&self) -> bool {
+        if self.scenario.stop_at_view.is_some_and(|view| self.figures.view >= View::new(view)) {
+            return true;
+        }
+        let passed = self.now.since_us(Timestamp::new(START_US));
+        let submitted = 10_000 + self.scenario.values * self.scenario.value_every_us;
+        self.scenario.calm_at_us.is_some_and(|calm| passed > calm.max(submitted)) && self.figures.is_settled()
+    }
+
+    fn step(&mut self, event: Event) {
+        match event {
+            Event::Deliver { to, from, sent } => self.deliver(to, from, sent),
+            Event::Take { to, life, from, sent } => {
+                if self.hosts[usize::from(to)].life == life {
+                    self.input(to, Input::Message { from, content: sent.content.clone() });
+                }
+            }
+            Event::Signed { host, life, ticket, signature } => {
+                if self.hosts[usize::from(host)].life == life {
+                    self.input(host, Input::Signed { ticket, signature: signature.into_vec() });
+                }
+            }
+            Event::Flushed { host, life } => {
+                if self.hosts[usize::from(host)].life == life {
+                    self.note(2, host, 0);
+                    self.flushed(host);
+                }
+            }
+            Event::Wake { host, life } => self.wake(host, life),
+            Event::Later { host, life, to, message } => {
+                if self.hosts[usize::from(host)].life == life {
+                    self.transmit(host, to, *message);
+                }
+            }
+            Event::Submit { number } => self.submit(number),
+            Event::Crash { host } => self.crash(host),
+            Event::Boot { host } => self.boot(host),
+        }
+    }
+
+    /// A message has arrived: the attacker in the host looks at it, then it is verified and read, then the core takes it.
+    fn deliver(&mut self, to: u16, from: ValidatorIndex, sent: Arc<Sent>) {
+        self.note(1, to, from.get());
+        let host = &mut self.hosts[usize::from(to)];
+        let Some(engine) = &host.engine else { return };
+        if host.attack.is_some() {
+            self.attacked(to, |attack, ctx| attack.received(ctx, from, sent.content.get()));
+            return self.input(to, Input::Message { from, content: sent.content.clone() });
+        }
+        let cpu = &self.scenario.cpu;
+        if *cpu == crate::scenario::Cpu::default() {
+            return self.input(to, Input::Message { from, content: sent.content.clone() });
+        }
+        // As a node does: what is too late to matter is dropped before any signature is looked at.
+        let stale = match sent.content.get() {
+            Content::Vote(bundle) => {
+                let highest = bundle.statements().iter().map(consensus::vote::Statement::view).max();
+                highest.is_some_and(|view| engine.replica().is_stale(view))
+            }
+            Content::Proposal(header, _) => engine.replica().is_stale(header.header().view),
+            _ => false,
+        };
+        let signatures = if stale { 0 } else { sent.cost.signatures };
+        let at = host.compute(cpu, self.now, signatures);
+        let life = host.life;
+        self.queue.plan(at, Event::Take { to, life, from, sent });
+    }
+
+    fn wake(&mut self, host: u16, life: u64) {
+        let it = &mut self.hosts[usize::from(host)];
+        if it.life == life && it.wake_at.is_some_and(|at| at <= self.now) {
+            it.wake_at = None;
+            let due = it.engine.as_ref().is_some_and(|engine| engine.next_deadline() <= it.clock.local(self.now));
+            if due {
+                self.input(host, Input::Tick);
+            } else {
+                self.schedule_wake(host);
+            }
+        }
+    }
+
+    fn crash(&mut self, host: u16) {
+        let choice = self.rng.u64(..);
+        self.note(3, host, 0);
+        self.hosts[usize::from(host)].crash(choice);
+    }
+
+    fn boot(&mut self, host: u16) {
+        self.note(4, host, 0);
+        let now = self.now;
+        if self.hosts[usize::from(host)].engine.is_some() {
+            return;
+        }
+        match self.hosts[usize::from(host)].boot(now) {
+            Ok((height, effects)) => {
+                self.watch.restarted(host, height);
+                self.apply(host, effects);
+                let threshold = self.scenario.advised_threshold;
+                let advice = Advice { threshold, hedge_us: self.scenario.settings.hedge_us, batch_delay_us: 0 };
+                self.input(host, Input::Advice(advice));
+                for peer in 0..self.hosts.len() as u16 {
+                    if peer != host && self.hosts[usize::from(peer)].engine.is_some() {
+                        let (mine, theirs) =
+                            (self.hosts[usize::from(host)].validator, self.hosts[usize::from(peer)].validator);
+                        self.input(host, Input::LinkUp(theirs));
+                        self.input(peer, Input::LinkUp(mine));
+                    }
+                }
+            }
+            Err(error) => self.watch.violation(format!("v{host} does not start: {error}")),
+        }
+    }
+
+    fn submit(&mut self, number: u64) {
+        let n = u64::from(self.scenario.validators);
+        let place = (0..n).map(|k| (number + k) % n).find(|at| {
+            let host = &self.hosts[*at as usize];
+            host.engine.is_some() && host.honest
+        });
+        let Some(place) = place.map(|place| place as u16) else { return };
+        let mut value = format!("value {number}").into_bytes();
+        value.resize(value.len().max(self.scenario.value_bytes as usize), b'.');
+        let local = self.hosts[usize::from(place)].clock.local(self.now);
+        let proposal = Proposal {
+            deadline: local.after_ms(self.scenario.value_timeout_ms),
+            priority: 4,
+            nonce: number,
+            value: Bytes::from(value),
+        };
+        let id = proposal.id(&self.chain_id);
+        self.figures.submitted(self.now, id, place);
+        let proposals = vec![(id, Arc::new(proposal))];
+        self.input(place, Input::Submit { ticket: SubmitTicket(number), proposals });
+    }
+
+    fn input(&mut self, host: u16, input: Input) {
+        let mut effects = self.spare.pop().unwrap_or_default();
+        let it = &mut self.hosts[usize::from(host)];
+        it.handle(self.now, input, &mut effects);
+        if let (true, Some(engine)) = (it.honest, &it.engine) {
+            self.figures.view = self.figures.view.max(engine.replica().view());
+        }
+        self.apply(host, effects);
+        self.schedule_wake(host);
+    }
+
+    fn schedule_wake(&mut self, host: u16) {
+        let it = &mut self.hosts[usize::from(host)];
+        let Some(engine) = &it.engine else { return };
+        let next = engine.next_deadline();
+        if next.get() == u64::MAX {
+            return;
+        }
+        let next = it.clock.global(next).max(self.now.after_us(1));
+        if it.wake_at.is_none_or(|at| next < at) {
+            it.wake_at = Some(next);
+            let life = it.life;
+            self.queue.plan(next, Event::Wake { host, life });
+        }
+    }
+
+    /// Takes an event into the trace.
+    fn note(&mut self, what: u8, host: u16, other: u16) {
+        let mut bytes = [0; 13];
+        bytes[..8].copy_from_slice(&self.now.get().to_be_bytes());
+        bytes[8] = what;
+        bytes[9..11].copy_from_slice(&host.to_be_bytes());
+        bytes[11..].copy_from_slice(&other.to_be_bytes());
+        self.trace.update(&bytes);
+    }
+}
