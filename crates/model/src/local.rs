@@ -31,7 +31,10 @@ impl Payloads for NoValues {
     fn has_work(&self, _: Timestamp, _: &[Arc<Body>]) -> bool {
         false
     }
-    fn build(&mut self, _: Timestamp, _: &[Arc<Body>]) -> Vec<(Digest, Arc<Proposal>)> {
+    fn fills_block(&self, _: usize) -> bool {
+        false
+    }
+    fn build(&mut self, _: Timestamp, _: &[Arc<Body>], _: usize) -> Vec<(Digest, Arc<Proposal>)> {
         Vec::new()
     }
     fn check(&self, _: Timestamp, _: &Body, _: &[Arc<Body>]) -> Result<(), InvalidBody> {

@@ -156,15 +156,12 @@ impl<'a> Search<'a> {
                 }
                 for said in self.next_of(&state, place).iter() {
                     steps += 1;
-                    let local = match apply(state[place], said) {
-                        Ok(local) => local,
-                        Err(why) if self.checks == Checks::All => {
-                            let who = self.roles.order[place];
-                            violation = Some(format!("{}v{who} signs {said:?}: {why}", self.way_to(at)));
-                            break 'search;
-                        }
-                        Err(_) => continue, // the encoding cannot hold it
-                    };
+                    let (local, wrong) = apply(state[place], said);
+                    if let Some(why) = wrong.filter(|_| self.checks == Checks::All) {
+                        let who = self.roles.order[place];
+                        violation = Some(format!("{}v{who} signs {said:?}: {why}", self.way_to(at)));
+                        break 'search;
+                    }
                     let mut next = state;
                     next[place] = local;
                     let next = self.roles.canonical(next);
@@ -295,46 +292,45 @@ impl<'a> Search<'a> {
     }
 }
 
-/// What a replica has said after it has signed `steps`; an error if no honest replica may.
-pub fn apply(mut local: Local, steps: &[Step]) -> Result<Local, &'static str> {
-    // What is signed together is judged in any order, so Finalize (which needs the lock) comes after Notarize.
+/// What a replica has said after it has signed `steps`, and what is wrong with that for an honest one.
+pub fn apply(mut local: Local, steps: &[Step]) -> (Local, Option<&'static str>) {
+    let before = local;
+    let mut wrong = None;
+    // What is signed together counts as signed in the order Notarize, Nullify, Finalize.
     let mut steps: Vec<Step> = steps.to_vec();
     steps.sort_unstable();
-    let before = local;
     for step in steps {
-        let view = match step {
-            Step::Notarize(view, _) | Step::Nullify(view) | Step::Finalize(view, _) => view,
-        };
+        let (Step::Notarize(view, _) | Step::Nullify(view) | Step::Finalize(view, _)) = step;
         let (mut said, earlier) = (local.said(view), before.said(view));
         match step {
             Step::Notarize(_, slot) => {
                 if earlier.nulled {
-                    return Err("Notarize after Nullify");
+                    wrong = Some("Notarize after Nullify");
                 }
                 if said.lock != 0 && usize::from(said.lock) != slot + 1 {
-                    return Err("Notarize for two blocks of one view");
+                    wrong = Some("Notarize for two blocks of one view");
                 }
                 said.lock = slot as u8 + 1;
             }
             Step::Nullify(_) => {
                 if said.finalized {
-                    return Err("Nullify after Finalize");
+                    wrong = Some("Nullify after Finalize");
                 }
                 said.nulled = true;
             }
             Step::Finalize(_, slot) => {
                 if said.nulled {
-                    return Err("Finalize after Nullify");
+                    wrong = Some("Finalize after Nullify");
                 }
                 if usize::from(said.lock) != slot + 1 {
-                    return Err("Finalize for another block than the lock");
+                    wrong = Some("Finalize for another block than the lock");
                 }
                 said.finalized = true;
             }
         }
         local = local.with(view, said);
     }
-    Ok(local)
+    (local, wrong)
 }
 
 /// Searches within `bounds`.
