@@ -61,6 +61,7 @@ fn caught(mutation: Mutation) {
     }
     let found = with(Some(mutation), || check(mutation));
     let why = found.expect_err("the defect must be caught");
+    assert!(!why.contains("the schedule does not fit"), "{why}");
     println!("{mutation:?}: {}", why.lines().last().unwrap_or_default());
 }
 
