@@ -19,6 +19,7 @@ mod limits;
 mod metrics;
 mod node;
 mod peers;
+mod serving;
 pub mod setup;
 pub mod views;
 mod witness;

@@ -95,7 +95,7 @@ impl Replica {
             self.batch.flight = None;
             let in_time = self.last_final.view > flight.view || self.last_final.hash == flight.hash;
             if in_time {
-                self.batch.settled(flight, now, self.settings.delta_us, bounds);
+                self.batch.settled(flight, now, self.pull_delta_us(), bounds);
             }
         } else if given_up && !self.is_notarized(flight.view, &flight.hash) {
             self.batch.flight = None;

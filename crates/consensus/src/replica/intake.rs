@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crypto::Digest;
 
-use super::{Admit, Effect, Replica, Tip, TipProof};
+use super::{Admit, Effect, Observation, Replica, Tip, TipProof};
 use crate::body::Body;
 use crate::bounds::MAX_BLOCKS_PER_SIGNER;
 use crate::header::SignedHeader;
@@ -59,18 +59,24 @@ impl Replica {
                     self.pace.hints.insert(view);
                 }
             }
-            Content::Forward(_) => effects.push(Effect::Dropped("forward_in_core")),
+            // The engine takes these before they get here.
+            Content::Forward(_) | Content::Fetch(_) | Content::Held(_) => effects.push(Effect::Dropped("not_for_core")),
         }
     }
 
     fn take_vote(&mut self, from: ValidatorIndex, vote: &Vote, effects: &mut Vec<Effect>) {
         let highest = vote.highest_view();
         self.heard(from, highest);
+        if self.is_stale(highest) {
+            self.note_arrival(vote.signer(), &vote.statements());
+        }
         if !self.in_window(highest) {
             effects.push(Effect::Dropped(if self.is_stale(highest) { "vote_stale" } else { "vote_far" }));
             return;
         }
-        if !self.ingest_vote(vote, Admit::Unsolicited, effects) {
+        if self.ingest_vote(vote, Admit::Unsolicited, effects) {
+            self.note_arrival(vote.signer(), &vote.statements());
+        } else {
             effects.push(Effect::Dropped("vote_known"));
         }
     }
@@ -131,6 +137,7 @@ impl Replica {
             return false;
         }
         state.headers.push(hash);
+        self.note(Observation::Arrived { view, from: header.header().leader });
         // Section 6: dated further behind the clock at first arrival than drift + view timer: not notarized.
         let patience = self.config.limits.clock_drift_ms_max * 1_000 + self.pace.timer_us;
         let late = now.since_us(header.header().time) > patience;
@@ -178,7 +185,7 @@ impl Replica {
             if !self.tree.contains(&header.hash()) {
                 self.tree.insert(Arc::clone(header), now, true);
             }
-            self.tree.attach(body);
+            self.tree.attach_to(&header.hash(), body);
             tip = Tip::of(header);
         }
         if self.last_final.view <= tip.view && self.tree.chain(&tip.hash, &self.last_final).is_none() {
@@ -186,13 +193,12 @@ impl Replica {
             return;
         }
         let finalized_by = chain.descendants.last().map_or(tip.height, |header| header.height);
+        let proof =
+            TipProof { descendants: chain.descendants.clone(), certificate: chain.certificate.clone(), finalized_by };
         if tip.view > self.last_final.view {
-            let proof = TipProof {
-                descendants: chain.descendants.clone(),
-                certificate: chain.certificate.clone(),
-                finalized_by,
-            };
             self.advance_final(tip, proof);
+        } else if tip.view < self.last_final.view && self.tree.chain(&self.last_final.hash, &tip).is_some() {
+            self.proven = Some((tip, proof));
         }
     }
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crypto::Digest;
 
+use super::observe::Observation;
 use crate::body::{Body, Proposal};
 use crate::evidence::Evidence;
 use crate::header::{Header, SignedHeader};
@@ -56,9 +57,16 @@ pub struct Advice {
     pub threshold: u32,
     /// How long Finalize is held back for the one-round path, in microseconds.
     pub hedge_us: u64,
+    /// Δ as measured, in microseconds; [`Settings::delta_us`] if absent. The least view timer moves with it.
+    pub delta_us: Option<u64>,
     /// How long a block of mine may wait to fill, in microseconds; never beyond [`Settings::batch_timeout_us`].
     pub batch_delay_us: u64,
 }
+
+/// Measured Δ is at least the configured one divided by this.
+pub const DELTA_SHRINKS_AT_MOST: u64 = 5;
+/// Measured Δ is at most the configured one times this.
+pub const DELTA_GROWS_AT_MOST: u64 = 4;
 
 /// Local settings: they cost or save time and are never part of validity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +83,18 @@ pub struct Settings {
     pub hedge_us: u64,
     /// Greatest time that a block of mine waits to fill, whatever advice says, in microseconds.
     pub batch_timeout_us: u64,
+}
+
+impl Settings {
+    /// These settings with Δ as measured, inside its bounds; the least view timer is the same multiple of it. The greatest stays.
+    pub fn measured(self, delta_us: Option<u64>) -> Self {
+        let Some(delta_us) = delta_us else { return self };
+        let least = self.delta_us / DELTA_SHRINKS_AT_MOST;
+        let delta_us = delta_us.clamp(least, self.delta_us.saturating_mul(DELTA_GROWS_AT_MOST)).max(1);
+        let floor = u128::from(self.timer_floor_us) * u128::from(delta_us) / u128::from(self.delta_us.max(1));
+        let timer_floor_us = u64::try_from(floor).unwrap_or(u64::MAX).min(self.timer_ceiling_us);
+        Self { delta_us, timer_floor_us, ..self }
+    }
 }
 
 impl Default for Settings {
@@ -140,6 +160,8 @@ pub enum Effect {
         /// Its last committed height.
         above: Height,
     },
+    /// A peer is far behind: tell it which final blocks are held here, so that it can fetch them.
+    TellHeld(ValidatorIndex),
     /// These blocks are final and durable: results may be told.
     Publish(Vec<CommittedBlock>),
     /// A view was entered.
@@ -151,6 +173,8 @@ pub enum Effect {
     },
     /// A validator broke the rules.
     Evidence(Box<Evidence>),
+    /// For whoever advises.
+    Observed(Observation),
     /// Something was dropped; a short reason for metrics.
     Dropped(&'static str),
 }

@@ -6,12 +6,14 @@
 //! - [`pace`]: timers, hints and the heartbeat.
 //! - [`batch`]: how large my blocks are, and how long they wait to fill.
 //! - [`durable`]: D1–D4, what is written before what is said.
+//! - [`observe`]: what is told to whoever advises.
 //! - [`tree`]: blocks above the last committed one.
 
 mod batch;
 mod durable;
 mod intake;
 mod io;
+mod observe;
 mod pace;
 mod pull;
 mod rules;
@@ -25,8 +27,10 @@ use std::sync::Arc;
 use crypto::Digest;
 
 pub use io::{
-    Advice, CommittedBlock, Effect, EnterReason, Input, InvalidBody, Payloads, Recipient, Settings, SignRequest, Ticket,
+    Advice, CommittedBlock, DELTA_GROWS_AT_MOST, DELTA_SHRINKS_AT_MOST, Effect, EnterReason, Input, InvalidBody,
+    Payloads, Recipient, Settings, SignRequest, Ticket,
 };
+pub use observe::Observation;
 pub use tree::Tip;
 
 use crate::certificate::FinalityCertificate;
@@ -85,6 +89,9 @@ pub struct Replica {
     chain_id: Digest,
     /// My index; an observer has none and never votes.
     me: Option<ValidatorIndex>,
+    /// As configured.
+    configured: Settings,
+    /// As configured, with Δ as measured.
     settings: Settings,
     advice: Advice,
 
@@ -95,6 +102,8 @@ pub struct Replica {
     last_final: Tip,
     /// Proof of `last_final`; none at genesis, or when `last_final` is committed and its proof is in the store.
     tip_proof: Option<TipProof>,
+    /// A block below `last_final` that a chain of final blocks proves by itself, to be applied before bodies above it are here.
+    proven: Option<(Tip, TipProof)>,
     /// Highest block whose body is applied.
     last_committed: Tip,
 
@@ -107,6 +116,8 @@ pub struct Replica {
     cautious_until: View,
     /// Validators whose last led view was nullified and that have been silent since.
     silent: BTreeSet<ValidatorIndex>,
+    /// Validators whose last turn ended in a Nullification, until a block of theirs becomes final.
+    failed_turn: BTreeSet<ValidatorIndex>,
     accused: BTreeSet<(View, ValidatorIndex)>,
 
     /// Statements decided on in this step, to be signed as one bundle.
@@ -120,6 +131,8 @@ pub struct Replica {
     stored_votes: BTreeSet<(View, VoteKey)>,
     next_ticket: u64,
     started: bool,
+    /// What this step has shown.
+    observed: Vec<Observation>,
     /// When the rules were last evaluated.
     seen_now: Timestamp,
 }
@@ -134,7 +147,8 @@ impl Replica {
         settings: Settings,
     ) -> Self {
         let genesis = Tip { view: View::ZERO, height: Height::ZERO, hash: chain_id, time: created };
-        let advice = Advice { threshold: config.quorum.q_min(), hedge_us: settings.hedge_us, batch_delay_us: 0 };
+        let advice =
+            Advice { threshold: config.quorum.q_min(), hedge_us: settings.hedge_us, delta_us: None, batch_delay_us: 0 };
         Self {
             me,
             advice,
@@ -143,6 +157,7 @@ impl Replica {
             tree: tree::Tree::default(),
             last_final: genesis,
             tip_proof: None,
+            proven: None,
             last_committed: genesis,
             pace: pace::Pace::new(&settings),
             batch: batch::Batch::default(),
@@ -150,6 +165,7 @@ impl Replica {
             helpers: BTreeMap::new(),
             cautious_until: View::ZERO,
             silent: BTreeSet::new(),
+            failed_turn: BTreeSet::new(),
             accused: BTreeSet::new(),
             outbox: Vec::new(),
             signing: BTreeMap::new(),
@@ -159,7 +175,9 @@ impl Replica {
             stored_votes: BTreeSet::new(),
             next_ticket: 0,
             started: false,
+            observed: Vec::new(),
             seen_now: created,
+            configured: settings,
             settings,
             config,
             chain_id,
@@ -186,7 +204,7 @@ impl Replica {
             Input::Signed { ticket, signature } => self.take_signature(now, ticket, signature, effects),
             Input::Persisted { ticket } => self.take_persisted(ticket, effects),
             Input::Work => self.pace.work = true,
-            Input::Advice(advice) => self.advice = advice,
+            Input::Advice(advice) => self.take_advice(advice),
             Input::LinkUp(peer) => self.greet(peer, effects),
             Input::Tick => {}
         }
@@ -213,6 +231,7 @@ impl Replica {
         self.update_pace(now, effects);
         self.sign_outbox(effects);
         self.pull_on_time(now, effects);
+        self.tell_observed(effects);
     }
 
     /// My index; an observer has none.
@@ -270,6 +289,23 @@ impl Replica {
         self.tree.get(hash).map(|block| &block.header)
     }
 
+    /// The coming leaders that I expect to finish a block, from the current view on: without those whose last turn failed, and without the
+    /// current one once its header is here. If that leaves none, everybody counts.
+    pub fn promising_leaders(&self, most: usize) -> Vec<ValidatorIndex> {
+        let begun = self.views.get(&self.view).is_some_and(|state| !state.headers.is_empty());
+        let from = self.view.get() + u64::from(begun);
+        let mut found: Vec<ValidatorIndex> = Vec::with_capacity(most);
+        for sound in [true, false] {
+            for view in from..from + self.config.n() as u64 {
+                let leader = self.config.leader(View::new(view));
+                if found.len() < most && !found.contains(&leader) && !(sound && self.failed_turn.contains(&leader)) {
+                    found.push(leader);
+                }
+            }
+        }
+        found
+    }
+
     /// Whether a held block above the last committed one has this proposal.
     pub fn is_in_flight(&self, id: &Digest) -> bool {
         self.tree.iter().any(|(_, block)| block.body.as_ref().is_some_and(|body| body.contains(id)))
@@ -301,6 +337,7 @@ impl Replica {
         };
         let statements = std::mem::take(&mut self.outbox);
         for part in statements.chunks(crate::bounds::MAX_BUNDLE_STATEMENTS) {
+            self.note_finalizing(part);
             let body = BundleBody::new(self.chain_id, self.config.epoch, me, part.to_vec());
             if let Some(body) = body {
                 self.sign(SignRequest::Votes(body), effects);

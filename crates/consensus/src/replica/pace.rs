@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crypto::Digest;
 
-use super::{Effect, Payloads, Recipient, Replica, Settings};
+use super::{Advice, Effect, Payloads, Recipient, Replica, Settings};
 use crate::body::Body;
 use crate::message::Message;
 use crate::mutation::{Mutation, mutated};
@@ -74,6 +74,22 @@ impl Replica {
     /// The hedge of R6, never longer than min(2Δ, T/4).
     pub(super) fn hedge_us(&self) -> u64 {
         self.advice.hedge_us.min(2 * self.settings.delta_us).min(self.pace.timer_us / 4)
+    }
+
+    /// Advice counts from now on; a view timer that stood at its floor goes with it.
+    pub(super) fn take_advice(&mut self, advice: Advice) {
+        let before = self.settings.timer_floor_us;
+        self.settings = self.configured.measured(advice.delta_us);
+        self.advice = advice;
+        let floor = self.settings.timer_floor_us;
+        if self.pace.timer_us == before || self.pace.timer_us < floor {
+            self.pace.timer_us = floor;
+        }
+    }
+
+    /// Δ for asking others and for the size of blocks, where a small one would cost bytes: never below the configured one.
+    pub(super) fn pull_delta_us(&self) -> u64 {
+        self.settings.delta_us.max(self.configured.delta_us)
     }
 
     fn heartbeat_at(&self) -> Timestamp {

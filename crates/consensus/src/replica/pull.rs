@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crypto::Digest;
 
 use super::{Effect, Recipient, Replica};
-use crate::bounds::{MAX_ANSWER_ITEMS, MAX_STATUS_ITEMS};
+use crate::bounds::{FAR_BEHIND_BLOCKS, MAX_ANSWER_ITEMS, MAX_STATUS_ITEMS};
 use crate::header::SignedHeader;
 use crate::message::{Answer, Message, Status};
 use crate::mutation::{Mutation, mutated};
@@ -75,7 +75,7 @@ impl Replica {
     /// How long a peer that seems to be ahead by one view is given before it is asked: messages of one view cross each other all the
     /// time, and what is missing then is already on the way (docs/decisions/0003).
     fn grace_us(&self) -> u64 {
-        self.settings.delta_us / 2
+        self.pull_delta_us() / 2
     }
 
     /// R8 "at once": after a message of `from`, asks it for what it shows to be missing.
@@ -111,7 +111,7 @@ impl Replica {
 
     fn ask(&mut self, now: Timestamp, peer: ValidatorIndex, effects: &mut Vec<Effect>) {
         let (last, tries) = self.pulls.asked.get(&peer).copied().unwrap_or((Timestamp::ZERO, 0));
-        let spacing = (self.settings.delta_us / 2) << tries.saturating_sub(1).min(MAX_ASK_DOUBLINGS);
+        let spacing = (self.pull_delta_us() / 2) << tries.saturating_sub(1).min(MAX_ASK_DOUBLINGS);
         if Some(peer) == self.me {
             return;
         }
@@ -148,7 +148,7 @@ impl Replica {
     }
 
     fn patience_us(&self) -> u64 {
-        4 * self.settings.delta_us
+        4 * self.pull_delta_us()
     }
 
     /// Since when the periodic Status has a reason: the view timer is armed, or a block I notarized is not final.
@@ -281,7 +281,7 @@ impl Replica {
     }
 
     fn may_answer(&mut self, now: Timestamp, from: ValidatorIndex) -> bool {
-        let refill_us = (self.settings.delta_us / 4).max(1);
+        let refill_us = (self.pull_delta_us() / 4).max(1);
         let (tokens, at) = self.pulls.budget.get(&from).copied().unwrap_or((ANSWER_BURST, now));
         let earned = now.since_us(at) / refill_us;
         let tokens = u32::try_from(earned).unwrap_or(ANSWER_BURST).saturating_add(tokens).min(ANSWER_BURST);
@@ -301,6 +301,11 @@ impl Replica {
         }
         if !self.may_answer(now, from) {
             effects.push(Effect::Dropped("status_rate"));
+            return;
+        }
+        if status.committed_height.get().saturating_add(FAR_BEHIND_BLOCKS) < self.last_committed.height.get() {
+            // It fetches what it lacks piece by piece, from several peers; certificates of the present are of no use to it yet.
+            effects.push(Effect::TellHeld(from));
             return;
         }
         if status.committed_height < self.last_committed.height {

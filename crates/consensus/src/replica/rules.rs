@@ -5,7 +5,8 @@ use std::sync::Arc;
 use crypto::Digest;
 
 use super::{
-    CommittedBlock, Effect, EnterReason, Payloads, Replica, SignRequest, Tip, TipProof, ViewState, durable::Withheld,
+    CommittedBlock, Effect, EnterReason, Observation, Payloads, Replica, SignRequest, Tip, TipProof, ViewState,
+    durable::Withheld,
 };
 use crate::body::Body;
 use crate::certificate::{FinalityCertificate, FinalityPath};
@@ -53,6 +54,7 @@ impl Replica {
             }
         }
         for view in nullified {
+            self.note(Observation::Skipped(view));
             self.note_silence(view);
         }
         let changed = !found.is_empty();
@@ -69,6 +71,7 @@ impl Replica {
         // What a restart brings back says nothing of who is silent now.
         if self.started && self.me != Some(leader) && view.get() + turns >= self.view.get() {
             self.silent.insert(leader);
+            self.failed_turn.insert(leader);
         }
     }
 
@@ -162,6 +165,7 @@ impl Replica {
             self.cautious_until = View::new(self.view.get() + self.config.n() as u64);
         }
         self.pace.enter(now);
+        self.note(Observation::Entered(self.view));
         self.look_for_work(now, payloads);
         if lag > 0 && lag.is_multiple_of(self.config.limits.finality_lag_views + 1) {
             self.pace.slow_down(&self.settings);
@@ -208,6 +212,7 @@ impl Replica {
         };
         let hash = header.hash(self.config.hash_algorithm());
         self.state(view).lock = Some(hash);
+        self.note(Observation::Locked { view, leading: true });
         self.write_chain(&parent.hash); // D2
         payloads.included(&body);
         self.batch.sent(view, hash, body.encoded().len(), now);
@@ -287,6 +292,7 @@ impl Replica {
                 let Some(ancestors) = self.tree.bodies(&parent, &self.last_committed) else { continue };
                 if self.judge(&hash, &body, &ancestors, payloads) {
                     self.state(view).lock = Some(hash);
+                    self.note(Observation::Locked { view, leading: false });
                     self.write_chain(&hash); // D2
                     payloads.included(&body);
                     if let Some(block) = self.tree.get_mut(&hash) {
@@ -385,14 +391,17 @@ impl Replica {
             return false;
         }
         let hedge = self.hedge_us();
-        let mut due = Vec::new();
+        let (mut due, mut held) = (Vec::new(), Vec::new());
         for (view, state) in &mut self.views {
             if let Some(lock) = state.lock
                 && (!state.nulled || mutated(Mutation::FinalizeAfterNullify))
                 && !state.finalized
                 && (state.notarized.contains(&lock) || mutated(Mutation::FinalizeBeforeNotarization))
             {
-                let since = *state.hedge_since.get_or_insert(now);
+                let since = *state.hedge_since.get_or_insert_with(|| {
+                    held.push(Observation::Notarized(*view));
+                    now
+                });
                 if now >= since.after_us(hedge) {
                     state.finalized = true;
                     due.push(Statement::Finalize(*view, lock));
@@ -401,6 +410,7 @@ impl Replica {
         }
         let changed = !due.is_empty();
         self.outbox.extend(due);
+        self.observed.extend(held);
         changed
     }
 
@@ -475,6 +485,9 @@ impl Replica {
                 self.helpers.insert(helper, tip.view);
             }
         }
+        let fast = proof.certificate.path == FinalityPath::Fast;
+        self.note(Observation::Settled { view: tip.view, fast });
+        self.failed_turn.remove(&self.config.leader(tip.view));
         self.last_final = tip;
         self.tip_proof = Some(proof);
         self.views = self.views.split_off(&tip.view.next());
@@ -487,7 +500,8 @@ impl Replica {
 
     /// Applies final blocks in order once all their bodies are held.
     fn apply_final(&mut self, payloads: &mut dyn Payloads, effects: &mut Vec<Effect>) -> bool {
-        let tip = self.last_final;
+        let early = self.proven.take();
+        let tip = early.as_ref().map_or(self.last_final, |(tip, _)| *tip);
         if tip == self.last_committed {
             return false;
         }
@@ -496,7 +510,7 @@ impl Replica {
         if chain.iter().any(|block| block.body.is_none()) {
             return false;
         }
-        let Some(proof) = self.tip_proof.take() else { return false };
+        let Some(proof) = early.map(|(_, proof)| proof).or_else(|| self.tip_proof.take()) else { return false };
         let mut blocks = Vec::with_capacity(chain.len());
         for block in chain.into_iter().rev() {
             let Some(body) = block.body.clone() else { continue };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use crypto::{Digest, SecurityLevel, SignatureAlgorithm, SigningKey};
 
-use super::{CommittedBlock, Effect, Input, InvalidBody, Payloads, Replica, Settings};
+use super::{Advice, CommittedBlock, Effect, Input, InvalidBody, Observation, Payloads, Replica, Settings};
 use crate::body::{Body, Proposal};
 use crate::codec::Encode;
 use crate::config::{EpochConfig, LeaderSchedule, Limits, Member, SecurityPolicy, ThresholdRatios};
@@ -223,8 +223,53 @@ fn the_view_timer_gives_the_view_up_and_doubles() {
 }
 
 #[test]
+fn measured_delta_stays_inside_its_bounds_and_moves_the_timer() {
+    let (mut replica, _) = replica(4, 0);
+    let advise = |replica: &mut Replica, delta_us| {
+        let advice = Advice { threshold: 1_000, hedge_us: u64::MAX, delta_us, batch_delay_us: 0 };
+        replica.handle(START, Input::Advice(advice), &mut Nothing, &mut Vec::new());
+        (replica.view_timer_us(), replica.hedge_us())
+    };
+    assert_eq!(advise(&mut replica, None), (300_000, 75_000), "6 Δ; min(2 Δ, T/4)");
+    assert_eq!(advise(&mut replica, Some(20_000)), (120_000, 30_000));
+    assert_eq!(advise(&mut replica, Some(0)), (60_000, 15_000), "never below a fifth of the configured Δ");
+    assert_eq!(advise(&mut replica, Some(u64::MAX)), (1_200_000, 300_000), "never above four times it");
+    assert_eq!(advise(&mut replica, None), (300_000, 75_000));
+}
+
+#[test]
+fn what_happens_is_told() {
+    let (mut leader, verifier) = replica(4, 1);
+    let effects = say(&mut leader, &verifier, START, 2, Message::Hint(View::new(1)));
+    let observed = |effects: &[Effect]| -> Vec<Observation> {
+        effects.iter().filter_map(|e| if let Effect::Observed(o) = e { Some(*o) } else { None }).collect()
+    };
+    let view = View::new(1);
+    assert_eq!(observed(&effects), [Observation::Locked { view, leading: true }]);
+    let Vote::Bundle(vote) = bundle(&verifier, 2, vec![Statement::Notarize(view, invented(1))]) else { panic!() };
+    let vote = Message::Vote(Bundle::clone(&vote));
+    let from = ValidatorIndex::new(2);
+    let effects = say(&mut leader, &verifier, START, 2, vote.clone());
+    assert_eq!(observed(&effects), [Observation::Arrived { view, from }]);
+    assert_eq!(observed(&say(&mut leader, &verifier, START, 2, vote)), [], "what is known is no news");
+}
+
+#[test]
+fn a_leader_whose_turn_failed_gets_no_proposals_until_it_finishes_one() {
+    let (mut replica, verifier) = replica(4, 0);
+    let indices = |list: Vec<ValidatorIndex>| list.into_iter().map(ValidatorIndex::get).collect::<Vec<_>>();
+    assert_eq!(indices(replica.promising_leaders(2)), [1, 2]);
+    for signer in 1..4 {
+        let Vote::Bundle(vote) = bundle(&verifier, signer, vec![Statement::Nullify(View::new(1))]) else { panic!() };
+        say(&mut replica, &verifier, START, signer, Message::Vote(Bundle::clone(&vote)));
+    }
+    assert_eq!(replica.view(), View::new(2));
+    assert_eq!(indices(replica.promising_leaders(4)), [2, 3, 0, 1], "the one that failed comes last");
+}
+
+#[test]
 fn a_block_waits_to_fill_as_advised_and_no_longer_than_the_operator_allows() {
-    let advice = |batch_delay_us| super::Advice { threshold: 3, hedge_us: 0, batch_delay_us };
+    let advice = |batch_delay_us| Advice { threshold: 3, hedge_us: 0, delta_us: None, batch_delay_us };
     let hint = || Message::Hint(View::new(1));
     let advised = |delay_us| {
         let (mut leader, verifier) = replica(4, 1);

@@ -117,6 +117,7 @@ impl Simulation {
                 settings: scenario.settings.settings(),
                 max_batch_size: scenario.max_batch_size,
                 mempool: MempoolLimits::default(),
+                adaptive_forwarding: true,
                 application: Arc::new(AcceptAll),
             };
             let (offset, drift) = (scenario.clocks.offset_us, scenario.clocks.drift_ppm);
@@ -288,7 +289,8 @@ impl Simulation {
                 self.watch.restarted(host, height);
                 self.apply(host, effects);
                 let threshold = self.scenario.advised_threshold;
-                let advice = Advice { threshold, hedge_us: self.scenario.settings.hedge_us, batch_delay_us: 0 };
+                let advice =
+                    Advice { threshold, hedge_us: self.scenario.settings.hedge_us, delta_us: None, batch_delay_us: 0 };
                 self.input(host, Input::Advice(advice));
                 for peer in 0..self.hosts.len() as u16 {
                     if peer != host && self.hosts[usize::from(peer)].engine.is_some() {
