@@ -2,7 +2,9 @@
 
 mod client;
 mod config;
+mod debug;
 mod devnet;
+mod doctor;
 mod evidence;
 mod failure;
 mod genesis;
@@ -66,6 +68,11 @@ enum Verb {
     /// Check, make or show a configuration.
     #[command(subcommand)]
     Config(config::Verb),
+    /// Find out what is wrong with nodes, their network or a home, and what to do.
+    Doctor(doctor::Args),
+    /// Gather what a bug report needs.
+    #[command(subcommand)]
+    Debug(debug::Verb),
     /// Check evidence against a validator.
     #[command(subcommand)]
     Evidence(evidence::Verb),
@@ -85,6 +92,8 @@ fn run(cli: Cli) -> Outcome {
         Verb::Log(args) => log::run(&args, output),
         Verb::Quorum(args) => quorum::run(&args, output),
         Verb::Config(verb) => config::run(&verb, output),
+        Verb::Doctor(args) => doctor::run(&args, output),
+        Verb::Debug(verb) => debug::run(&verb, output),
         Verb::Evidence(verb) => evidence::run(&verb, output),
     }
 }

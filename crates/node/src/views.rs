@@ -306,6 +306,9 @@ pub struct StatusView {
     pub view_timer_us: u64,
     /// Validators proven faulty.
     pub accused: usize,
+    /// The node's clock, microseconds since the Unix epoch.
+    #[serde(default)]
+    pub now_us: u64,
     /// How this node catches up with the others.
     pub catch_up: CatchUpView,
 }

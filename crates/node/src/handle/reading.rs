@@ -94,6 +94,7 @@ impl NodeHandle {
             peers: links.len(),
             view_timer_us: status.view_timer_us,
             accused: self.0.hub.accused().len(),
+            now_us: system_now().get(),
             catch_up: CatchUpView {
                 lag: status.catch_up.target.get().saturating_sub(status.last_committed.height.get()),
                 peers: status.catch_up.peers,
