@@ -61,7 +61,8 @@ enum Event {
 
 /// One validator; a Byzantine one has no engine, the script speaks for it.
 pub struct Host {
-    setup: EngineConfig,
+    /// How its engine is set up.
+    pub setup: EngineConfig,
     /// Its disk.
     pub disk: Disk,
     /// None while it is down.
@@ -105,6 +106,7 @@ impl Lab {
                 settings,
                 max_batch_size: 16,
                 mempool: MempoolLimits { max_proposals: 10_000, ..MempoolLimits::default() },
+                adaptive_forwarding: false,
                 application: Arc::new(AcceptAll),
             },
             disk: Disk::new(),
@@ -327,9 +329,9 @@ impl Lab {
                 }
                 Effect::Index(records) => drop(self.write(host, Some(records), false)),
                 Effect::Send { to, message } => self.send(host, to, &message),
-                Effect::ServeChain { to, above } => {
+                Effect::ServeChain { to, above, upto } => {
                     let records = StoreRecords(self.hosts[usize::from(host)].disk.reader());
-                    match serve::final_chain(&records, &self.chain_id, above, 1024 * 1024) {
+                    match serve::answer(&records, &self.chain_id, above, upto, 1024 * 1024) {
                         Ok(Some(message)) => self.send(host, Recipient::One(to), &message),
                         Ok(None) => {}
                         Err(error) => self.watch.violation(format!("v{host} cannot serve: {error}")),
@@ -339,7 +341,7 @@ impl Lab {
                 Effect::Evidence(evidence) => self.watch.accused(evidence.as_ref()),
                 Effect::Expired(ids) => self.watch.expired(host, &ids),
                 Effect::Accepted { ticket, outcomes } => self.watch.accepted(ticket.0, &outcomes),
-                Effect::Entered { .. } | Effect::Dropped(_) => {}
+                Effect::Entered { .. } | Effect::Observed(_) | Effect::Dropped(_) => {}
             }
         }
     }
@@ -388,6 +390,8 @@ fn assume(message: Message, chain_id: &Digest) -> Option<Verified<Content>> {
                 certificate: chain.certificate,
             }))
         }
+        Message::Fetch(fetch) => Content::Fetch(fetch),
+        Message::Held(held) => Content::Held(held),
         Message::Hint(view) => Content::Hint(view),
         Message::Forward(proposals) => {
             let with_id = |proposal: Proposal| (proposal.id(chain_id), Arc::new(proposal));
