@@ -16,6 +16,7 @@ mod propose;
 mod quorum;
 mod result;
 mod signals;
+mod sim;
 mod start;
 mod status;
 mod values;
@@ -76,6 +77,8 @@ enum Verb {
     /// Check evidence against a validator.
     #[command(subcommand)]
     Evidence(evidence::Verb),
+    /// Run a network in virtual time, with faults and attackers, and check that nothing breaks.
+    Sim(sim::Args),
 }
 
 fn run(cli: Cli) -> Outcome {
@@ -95,6 +98,7 @@ fn run(cli: Cli) -> Outcome {
         Verb::Doctor(args) => doctor::run(&args, output),
         Verb::Debug(verb) => debug::run(&verb, output),
         Verb::Evidence(verb) => evidence::run(&verb, output),
+        Verb::Sim(args) => sim::run(&args, output),
     }
 }
 
