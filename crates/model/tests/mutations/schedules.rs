@@ -246,7 +246,7 @@ pub(crate) fn a_vote_in_every_view() -> Result<(), String> {
 pub(crate) fn advice_out_of_reach() -> Result<(), String> {
     let mut lab = lab(3)?;
     lab.boot_all(&[0, 1, 2])?;
-    lab.advise(Advice { threshold: 3, hedge_us: 10_000, batch_delay_us: 0, delta_us: Settings::default().delta_us });
+    lab.advise(Advice { threshold: 3, hedge_us: 10_000, batch_delay_us: 0, delta_us: None });
     for round in 0..40 {
         lab.submit(round % 3, 60_000);
         lab.run_ms(50);
@@ -275,7 +275,7 @@ pub(crate) fn advice_out_of_reach() -> Result<(), String> {
 pub(crate) fn high_threshold_and_a_crash() -> Result<(), String> {
     let mut lab = lab(6)?;
     lab.boot_all(&[0, 1, 2, 3, 4, 5])?;
-    lab.advise(Advice { threshold: 5, hedge_us: 10_000, batch_delay_us: 0, delta_us: Settings::default().delta_us });
+    lab.advise(Advice { threshold: 5, hedge_us: 10_000, batch_delay_us: 0, delta_us: None });
     for round in 0..40 {
         lab.submit(round % 6, 60_000);
         lab.run_ms(25);
