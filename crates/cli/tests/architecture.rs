@@ -21,6 +21,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("sim", vec!["engine", "consensus", "crypto", "storage", "optimizer"]),
         ("model", vec!["sim", "engine", "consensus", "crypto", "storage"]),
         ("node", vec!["engine", "consensus", "crypto", "storage", "optimizer", "transport"]),
+        ("fuzz", vec!["node", "sim", "engine", "consensus", "crypto", "storage"]),
         ("cli", vec!["node", "sim", "consensus", "crypto"]),
     ])
 }
