@@ -1,4 +1,4 @@
-//! `cargo run -p model --example check --profile checking -- VALIDATORS VIEWS [STATES]`: the long form of the model checker.
+//! `cargo run -p model --example check -- VALIDATORS VIEWS [STATES]`: the long form of the model checker.
 
 use model::search::{Checks, byzantine_places, search};
 use model::universe::Bounds;
