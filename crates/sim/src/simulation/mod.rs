@@ -157,7 +157,7 @@ impl Simulation {
         let level = SecurityLevel::from_dimension(scenario.level).map_err(|error| error.to_string())?;
         let mut simulation = Self {
             level,
-            verifier: Verifier::new(Arc::clone(&genesis.config), chain_id),
+            verifier: Verifier::new(Arc::clone(&genesis.config), chain_id).remembering(),
             chain_id,
             hosts,
             network,
