@@ -168,7 +168,7 @@ impl Simulation {
         let level = SecurityLevel::from_dimension(scenario.level).map_err(|error| error.to_string())?;
         let mut simulation = Self {
             level,
-            verifiers: BTreeMap::from([(Epoch::ZERO, Verifier::new(Arc::clone(&genesis.config), chain_id))]),
+            verifiers: BTreeMap::from([(Epoch::ZERO, Verifier::new(Arc::clone(&genesis.config), chain_id).remembering())]),
             chain_id,
             hosts,
             network,
