@@ -326,7 +326,7 @@ impl Simulation {
         it.epoch = epoch;
         it.keys.enter(context);
         self.watch.entered_epoch(host, context);
-        self.verifiers.entry(epoch).or_insert_with(|| Verifier::new(Arc::clone(&context.config), self.chain_id));
+        self.verifiers.entry(epoch).or_insert_with(|| Verifier::new(Arc::clone(&context.config), self.chain_id).remembering());
         if self.scenario.rotate {
             let span_us = context.config.limits.key_rotation_interval_s * 1_000_000;
             let after_us = span_us / 4 + u64::from(host) * span_us / 4 / self.hosts.len() as u64;
