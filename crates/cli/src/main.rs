@@ -1,5 +1,6 @@
 //! The command line `agent-mesh`: one module a verb.
 
+mod ai;
 mod client;
 mod config;
 mod devnet;
@@ -66,6 +67,9 @@ enum Verb {
     /// Check, make or show a configuration.
     #[command(subcommand)]
     Config(config::Verb),
+    /// Ask a node's optimizer: recommendations, metrics, parameters, mode.
+    #[command(subcommand)]
+    Ai(ai::Verb),
     /// Check evidence against a validator.
     #[command(subcommand)]
     Evidence(evidence::Verb),
@@ -85,6 +89,7 @@ fn run(cli: Cli) -> Outcome {
         Verb::Log(args) => log::run(&args, output),
         Verb::Quorum(args) => quorum::run(&args, output),
         Verb::Config(verb) => config::run(&verb, output),
+        Verb::Ai(verb) => ai::run(&verb, output),
         Verb::Evidence(verb) => evidence::run(&verb, output),
     }
 }

@@ -23,6 +23,7 @@ use engine::{Admission, Refusal};
 use tokio::sync::{broadcast, oneshot};
 use transport::Links;
 
+use crate::advisor::OptimizerHandle;
 use crate::clock::system_now;
 use crate::config::Config;
 use crate::core::{CoreInput, CoreSender, Known};
@@ -84,6 +85,7 @@ pub(crate) struct Inner {
     pub(crate) records: Arc<StoreRecords>,
     pub(crate) links: Links,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) optimizer: OptimizerHandle,
     pub(crate) started: Timestamp,
     pub(crate) cache: Mutex<VecDeque<Arc<ProvenBlock>>>,
 }
@@ -99,6 +101,11 @@ impl NodeHandle {
     /// The network.
     pub fn genesis(&self) -> &Genesis {
         &self.0.genesis
+    }
+
+    /// The optimizer.
+    pub fn optimizer(&self) -> &OptimizerHandle {
+        &self.0.optimizer
     }
 
     /// The chain id.

@@ -8,6 +8,7 @@
 //!
 //! One thread drives the engine, one writes the store; everything else is tasks that bring inputs or wait for outcomes.
 
+mod advisor;
 mod clock;
 pub mod config;
 mod core;
@@ -24,6 +25,8 @@ pub mod views;
 mod witness;
 mod writer;
 
+pub use advisor::OptimizerHandle;
 pub use handle::{NodeError, NodeHandle, ProposalRequest, Submitted};
 pub use hub::FinalBlock;
 pub use node::{Environment, Node, NodeOptions, StartError};
+pub use optimizer;

@@ -9,7 +9,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use consensus::config::EpochConfig;
 use consensus::records::{RecordError, RecordReader, Table};
-use consensus::replica::Advice;
 use consensus::types::Height;
 use consensus::verify::Verifier;
 use crypto::Digest;
@@ -20,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, broadcast};
 use transport::{LinkConfig, LinkError, Links, PeerInfo};
 
+use crate::advisor::{self, OptimizerHandle};
 use crate::clock::{Clock, system_now};
 use crate::config::{LoadBalancing, Warning};
 use crate::core::{Core, CoreInput, CoreSender};
@@ -173,6 +173,7 @@ impl Node {
         let verifier = Verifier::new(Arc::clone(&epoch), chain_id);
         let final_view = Arc::new(AtomicU64::new(status.last_final.view.get()));
         let (core_sender, inputs) = CoreSender::new();
+        let optimizer = OptimizerHandle::new(&config, &epoch, me, self.open.home.root(), core_sender.clone());
 
         let link_listen = self.options.link_listen.clone().unwrap_or_else(|| config.link_listen(&epoch, me));
         let link_listener = listen(&link_listen, "validator links").await?;
@@ -185,6 +186,7 @@ impl Node {
             verifier,
             core: core_sender.clone(),
             hub: Arc::clone(&hub),
+            optimizer: optimizer.clone(),
             final_view: Arc::clone(&final_view),
             algorithm: epoch.level.signature_algorithm().name(),
         });
@@ -200,6 +202,7 @@ impl Node {
             writer,
             links: links.clone(),
             hub: Arc::clone(&hub),
+            optimizer: optimizer.clone(),
             final_view,
             chain_bytes: epoch.limits.max_block_bytes as usize,
             runtime: tokio::runtime::Handle::current(),
@@ -216,6 +219,7 @@ impl Node {
             records,
             links,
             hub,
+            optimizer,
             started: system_now(),
             cache: std::sync::Mutex::default(),
         }));
@@ -223,7 +227,7 @@ impl Node {
             handle.evidence().map_err(|e| StartError::System(e.to_string()))?.iter().map(|e| e.accused).collect();
         handle.0.hub.restore_accused(accused);
         let api = http::Server::start(handle.clone(), api_listener);
-        let advisor = tokio::spawn(advise(handle.clone()));
+        let advisor = tokio::spawn(advisor::run(handle.clone()));
         let running = Running {
             handle: handle.clone(),
             api,
@@ -320,10 +324,12 @@ impl Node {
         let Some(running) = self.running.take() else { return Ok(()) };
         running.advisor.abort();
         running.handle.0.core.urgent(CoreInput::Stop);
+        let advisor = running.handle.0.optimizer.clone();
         let Running { core, writer, .. } = running;
         let ended = tokio::task::spawn_blocking(move || {
             let ended = core.join().unwrap_or_else(|_| Err("the core panicked".to_owned()));
             let writer = writer.join().map_err(|_| "the store's writer panicked".to_owned());
+            advisor.save();
             ended.and(writer)
         });
         let ended = ended.await.map_err(|error| StartError::System(error.to_string()))?;
@@ -353,35 +359,4 @@ fn replay(application: &dyn Application, records: &dyn RecordReader, chain_id: &
         height = height.next();
     }
     Ok(())
-}
-
-/// How often the optimizer looks at the links.
-const ADVICE_PERIOD: Duration = Duration::from_secs(1);
-
-/// The seam of the optimizer: links are measured, the rule gives a threshold, the core clamps it.
-async fn advise(handle: NodeHandle) {
-    let inner = &handle.0;
-    let hedge_us = u64::from(inner.config.network.hedge_ms) * 1_000;
-    let epoch = &inner.genesis.config;
-    let mut ticks = tokio::time::interval(ADVICE_PERIOD);
-    loop {
-        ticks.tick().await;
-        let base = epoch.ratios.base.ten_thousandths();
-        let ratio = if inner.config.follows_advice() {
-            let links: Vec<optimizer::LinkSample> = inner
-                .links
-                .status()
-                .iter()
-                .map(|link| optimizer::LinkSample { connected: link.connected, rtt_us: link.rtt_us })
-                .collect();
-            let quality = optimizer::quality(&links, inner.config.network_analysis.latency_threshold_ms.into());
-            optimizer::rule(quality, base)
-        } else {
-            base
-        };
-        let threshold = (u64::from(ratio) * epoch.n() as u64).div_ceil(10_000) as u32;
-        if !inner.core.urgent(CoreInput::Advice(Advice { threshold, hedge_us, delta_us: None, batch_delay_us: 0 })) {
-            return;
-        }
-    }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Host {
     /// `None` while the process is down.
     pub(crate) engine: Option<Engine>,
     pub(crate) attack: Option<Box<dyn Attack>>,
+    /// Advises the engine, as in a node; outlives crashes, as its state does there.
+    pub(crate) optimizer: Option<optimizer::Optimizer>,
     /// Follows the protocol.
     pub(crate) honest: bool,
     /// Counts restarts, so that completions of an earlier life are not taken for this one's.
@@ -88,6 +90,7 @@ impl Host {
             disk,
             engine: None,
             attack: None,
+            optimizer: None,
             honest: true,
             life: 0,
             wake_at: None,
@@ -121,6 +124,23 @@ impl Host {
     pub(crate) fn handle(&mut self, now: Timestamp, input: Input, effects: &mut Vec<Effect>) {
         if let Some(engine) = &mut self.engine {
             engine.handle(self.clock.local(now), input, effects);
+        }
+    }
+
+    /// Tells the optimizer what was seen; its advice is the engine's next input.
+    pub(crate) fn advise(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let (Some(optimizer), Some(engine)) = (&mut self.optimizer, &mut self.engine) else { return };
+        let (local, mut seen) = (self.clock.local(now), 0);
+        loop {
+            let mut advice = None;
+            for effect in effects.iter().skip(seen) {
+                if let Effect::Observed(observation) = effect {
+                    advice = optimizer.observe(local, observation).or(advice);
+                }
+            }
+            seen = effects.len();
+            let Some(advice) = advice else { return };
+            engine.handle(local, Input::Advice(advice), effects);
         }
     }
 

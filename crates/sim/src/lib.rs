@@ -15,6 +15,7 @@ mod queue;
 pub mod report;
 pub mod scenario;
 mod simulation;
+pub mod study;
 mod wire;
 
 pub use genesis::network;

@@ -99,6 +99,9 @@ pub struct Report {
     pub bytes_total: u64,
     /// Messages that attackers sent and every receiver would refuse, by reason.
     pub refused: BTreeMap<String, u64>,
+    /// When blocks became final at their leaders, in microseconds after the start, and how long after they were sent.
+    #[serde(skip)]
+    pub series: Vec<(u64, u64)>,
     /// Virtual time that passed, in microseconds.
     pub virtual_us: u64,
     /// Events simulated.

@@ -5,6 +5,7 @@
 //!                                                   blocks, stream, reads ────▶
 //! ```
 
+mod ai;
 mod blocks;
 mod body;
 mod bulk;
@@ -85,6 +86,11 @@ fn router(api: Shared) -> Router {
         .route("/v1/validators", get(reads::validators))
         .route("/v1/evidence", get(reads::evidence))
         .route("/v1/genesis", get(reads::genesis))
+        .route("/v1/ai/recommendations", get(ai::recommendations))
+        .route("/v1/ai/metrics", get(ai::metrics))
+        .route("/v1/ai/network", get(ai::network))
+        .route("/v1/ai/parameters", get(ai::parameters).post(ai::update))
+        .route("/v1/ai/mode", get(ai::mode).post(ai::set_mode))
         .route("/health/consensus", get(reads::health_consensus))
         .route("/health/quantum", get(reads::health_quantum))
         .route("/health/ai", get(reads::health_ai))

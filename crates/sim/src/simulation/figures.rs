@@ -6,7 +6,7 @@ use consensus::certificate::FinalityPath;
 use consensus::header::SignedHeader;
 use consensus::replica::CommittedBlock;
 use consensus::types::{Timestamp, View};
-use crypto::Digest;
+use crypto::{Digest, HashAlgorithm};
 
 use super::Simulation;
 use crate::report::{Report, Spread};
@@ -38,6 +38,8 @@ pub(super) struct Figures {
     proposed_at: BTreeMap<Digest, Timestamp>,
     leader_finality: BTreeMap<u16, Vec<u64>>,
     finality: Vec<u64>,
+    /// When blocks became final at their leaders, and how long after they were sent.
+    series: Vec<(u64, u64)>,
     messages: BTreeMap<&'static str, (u64, u64)>,
     refused: BTreeMap<&'static str, u64>,
 }
@@ -59,6 +61,7 @@ impl Figures {
             proposed_at: BTreeMap::new(),
             leader_finality: BTreeMap::new(),
             finality: Vec::new(),
+            series: Vec::new(),
             messages: BTreeMap::new(),
             refused: BTreeMap::new(),
         }
@@ -111,6 +114,7 @@ impl Figures {
             self.finality.push(us);
             if header.leader.get() == validator {
                 self.leader_finality.entry(validator).or_default().push(us);
+                self.series.push((now.since_us(Timestamp::new(START_US)), us));
             }
         }
         let mut twice = Vec::new();
@@ -132,8 +136,11 @@ impl Figures {
 }
 
 impl Simulation {
-    pub(super) fn report(self) -> Report {
-        let figures = self.figures;
+    pub(super) fn report(&mut self) -> Report {
+        let start = Timestamp::new(START_US);
+        let figures = std::mem::replace(&mut self.figures, Figures::new(start));
+        let fresh = HashAlgorithm::Sha256.hasher("agent-mesh/trace/v2");
+        let trace = std::mem::replace(&mut self.trace, fresh);
         let fast_blocks = figures.paths.values().filter(|fast| **fast).count() as u64;
         let height = figures.paths.keys().next_back().copied().unwrap_or(0);
         let latency = Spread::of(&figures.latencies);
@@ -171,7 +178,8 @@ impl Simulation {
             refused: figures.refused.iter().map(|(at, count)| name((at, *count))).collect(),
             virtual_us: self.now.since_us(Timestamp::new(START_US)),
             events: self.queue.planned(),
-            trace_hash: self.trace.finish().to_string(),
+            series: figures.series,
+            trace_hash: trace.finish().to_string(),
         }
     }
 }

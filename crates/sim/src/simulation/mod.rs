@@ -1,8 +1,10 @@
 //! The event loop in virtual time.
 //!
+//! - [`advised`]: runs with an optimizer in every host.
 //! - [`effects`]: what hosts want done: signing, writing, sending, telling.
 //! - [`figures`]: what is measured on the way.
 
+mod advised;
 mod effects;
 mod figures;
 
@@ -78,6 +80,8 @@ enum Event {
     Boot {
         host: u16,
     },
+    /// The optimizers look at their links.
+    Sample,
 }
 
 /// A network of engines in virtual time.
@@ -97,6 +101,8 @@ pub struct Simulation {
     trace: Hasher,
     /// Buffers for effects, used again and again.
     spare: Vec<Vec<Effect>>,
+    /// Delays depend on what is sent and not on what was sent before, so that runs of one seed can be compared.
+    common_numbers: bool,
 }
 
 impl Simulation {
@@ -153,6 +159,7 @@ impl Simulation {
             figures: Figures::new(start),
             trace: HashAlgorithm::Sha256.hasher("agent-mesh/trace/v2"),
             spare: Vec::new(),
+            common_numbers: false,
             scenario,
         };
         simulation.plan();
@@ -179,6 +186,11 @@ impl Simulation {
 
     /// Runs until the scenario's time is over, and reports.
     pub fn run(mut self) -> Report {
+        self.play();
+        self.report()
+    }
+
+    fn play(&mut self) {
         let end = Timestamp::new(START_US + self.scenario.duration_us);
         while let Some((time, event)) = self.queue.next() {
             if time > end || self.is_over() {
@@ -187,7 +199,6 @@ impl Simulation {
             self.now = time;
             self.step(event);
         }
-        self.report()
     }
 
     /// Whether there is nothing more to see before the time is up.
@@ -228,6 +239,7 @@ impl Simulation {
             Event::Submit { number } => self.submit(number),
             Event::Crash { host } => self.crash(host),
             Event::Boot { host } => self.boot(host),
+            Event::Sample => self.sample_links(),
         }
     }
 
@@ -289,8 +301,10 @@ impl Simulation {
                 self.watch.restarted(host, height);
                 self.apply(host, effects);
                 let threshold = self.scenario.advised_threshold;
-                let advice =
-                    Advice { threshold, hedge_us: self.scenario.settings.hedge_us, delta_us: None, batch_delay_us: 0 };
+                let hedge_us = self.scenario.settings.hedge_us;
+                let fixed = Advice { threshold, hedge_us, delta_us: None, batch_delay_us: 0 };
+                let optimizer = self.hosts[usize::from(host)].optimizer.as_ref();
+                let advice = optimizer.map_or(fixed, optimizer::Optimizer::advice);
                 self.input(host, Input::Advice(advice));
                 for peer in 0..self.hosts.len() as u16 {
                     if peer != host && self.hosts[usize::from(peer)].engine.is_some() {
@@ -313,7 +327,13 @@ impl Simulation {
         });
         let Some(place) = place.map(|place| place as u16) else { return };
         let mut value = format!("value {number}").into_bytes();
-        value.resize(value.len().max(self.scenario.value_bytes as usize), b'.');
+        let large = self.scenario.large_value_every;
+        let bytes = if large > 0 && number.is_multiple_of(large) {
+            self.scenario.large_value_bytes
+        } else {
+            self.scenario.value_bytes
+        };
+        value.resize(value.len().max(bytes as usize), b'.');
         let local = self.hosts[usize::from(place)].clock.local(self.now);
         let proposal = Proposal {
             deadline: local.after_ms(self.scenario.value_timeout_ms),
@@ -331,6 +351,7 @@ impl Simulation {
         let mut effects = self.spare.pop().unwrap_or_default();
         let it = &mut self.hosts[usize::from(host)];
         it.handle(self.now, input, &mut effects);
+        it.advise(self.now, &mut effects);
         if let (true, Some(engine)) = (it.honest, &it.engine) {
             self.figures.view = self.figures.view.max(engine.replica().view());
         }
