@@ -3,7 +3,9 @@
 mod ai;
 mod client;
 mod config;
+mod debug;
 mod devnet;
+mod doctor;
 mod evidence;
 mod failure;
 mod genesis;
@@ -70,6 +72,11 @@ enum Verb {
     /// Ask a node's optimizer: recommendations, metrics, parameters, mode.
     #[command(subcommand)]
     Ai(ai::Verb),
+    /// Find out what is wrong with nodes, their network or a home, and what to do.
+    Doctor(doctor::Args),
+    /// Gather what a bug report needs.
+    #[command(subcommand)]
+    Debug(debug::Verb),
     /// Check evidence against a validator.
     #[command(subcommand)]
     Evidence(evidence::Verb),
@@ -90,6 +97,8 @@ fn run(cli: Cli) -> Outcome {
         Verb::Quorum(args) => quorum::run(&args, output),
         Verb::Config(verb) => config::run(&verb, output),
         Verb::Ai(verb) => ai::run(&verb, output),
+        Verb::Doctor(args) => doctor::run(&args, output),
+        Verb::Debug(verb) => debug::run(&verb, output),
         Verb::Evidence(verb) => evidence::run(&verb, output),
     }
 }

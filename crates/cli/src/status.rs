@@ -45,6 +45,13 @@ pub(crate) fn run(args: &Args, output: Output) -> Outcome {
         words::short(&status.block_hash),
         words::time(status.block_time_us)
     ))?;
+    if status.catch_up.lag > 0 {
+        let c = &status.catch_up;
+        print(format!(
+            "CATCHING UP {} blocks behind; {} peers serve, {} pieces asked for, {} waiting, {} asked again",
+            c.lag, c.peers, c.asked, c.waiting, c.reassigned
+        ))?;
+    }
     print(format!(
         "consensus  epoch {}, view {}, view timer {} ms",
         status.epoch,

@@ -32,6 +32,8 @@ pub const MAX_STATUS_ITEMS: usize = 256;
 pub const MAX_ANSWER_ITEMS: usize = 4_096;
 /// Blocks in one chunk of final blocks.
 pub const MAX_CHAIN_BLOCKS: usize = 1_024;
+/// A peer that lacks more final blocks than this is told what is held, and fetches; one that lacks fewer is sent them with the answer.
+pub const FAR_BEHIND_BLOCKS: u64 = 64;
 /// Headers between a block and the descendant whose votes finalized it.
 pub const MAX_PATH_HEADERS: usize = 65_536;
 /// Bytes of a vote, a header or a small control message beside the signature; room for the longest.

@@ -74,6 +74,28 @@ pub enum Message {
     Hint(View),
     /// Proposals for a coming leader.
     Forward(Vec<Proposal>),
+    /// The sender is far behind and asks for a piece of the chain.
+    Fetch(Fetch),
+    /// Which final blocks the sender holds.
+    Held(Held),
+}
+
+/// Asks for final blocks: those above `above`, up to and with `upto`, or as many of them as one answer holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fetch {
+    /// The block before the first that is wanted.
+    pub above: Height,
+    /// The last block that is wanted.
+    pub upto: Height,
+}
+
+/// The final blocks that the sender can serve; the answer to one who is far behind, and to a [`Fetch`] that cannot be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The lowest; blocks below are beyond the sender's retention.
+    pub first: Height,
+    /// The highest.
+    pub last: Height,
 }
 
 impl Message {
@@ -87,6 +109,8 @@ impl Message {
             Self::FinalChain(_) => "final_chain",
             Self::Hint(_) => "hint",
             Self::Forward(_) => "forward",
+            Self::Fetch(_) => "fetch",
+            Self::Held(_) => "held",
         }
     }
 }
@@ -215,6 +239,16 @@ impl Encode for Message {
                 out.count(proposals.len());
                 proposals.iter().for_each(|proposal| proposal.encode(out));
             }
+            Self::Fetch(fetch) => {
+                out.u8(8);
+                out.u64(fetch.above.get());
+                out.u64(fetch.upto.get());
+            }
+            Self::Held(held) => {
+                out.u8(9);
+                out.u64(held.first.get());
+                out.u64(held.last.get());
+            }
         }
     }
 }
@@ -233,6 +267,8 @@ impl Decode for Message {
             5 => Self::FinalChain(FinalChain::decode(input)?),
             6 => Self::Hint(input.view()?),
             7 => Self::Forward(input.list(MAX_BATCH_SIZE as usize, "proposals", Proposal::decode)?),
+            8 => Self::Fetch(Fetch { above: input.height()?, upto: input.height()? }),
+            9 => Self::Held(Held { first: input.height()?, last: input.height()? }),
             _ => return Err(DecodeError::Invalid("message tag")),
         })
     }

@@ -9,7 +9,7 @@ use crate::certificate::{CertificateError, FinalityCertificate};
 use crate::codec::{DecodeError, Encode};
 use crate::config::{EpochConfig, SharedConfig};
 use crate::header::{HEADER_TAG, Header, SignedHeader};
-use crate::message::{FinalChain, Message, Status};
+use crate::message::{Fetch, FinalChain, Held, Message, Status};
 use crate::types::{ValidatorIndex, View};
 use crate::vote::{BUNDLE_TAG, Bundle};
 use crate::votes::Vote;
@@ -60,6 +60,10 @@ pub enum Content {
     Hint(View),
     /// Proposals with their ids.
     Forward(Vec<(Digest, Arc<Proposal>)>),
+    /// The sender asks for a piece of the chain.
+    Fetch(Fetch),
+    /// What the sender says it can serve; its word only.
+    Held(Held),
 }
 
 /// Consecutive blocks whose last one is proven final.
@@ -205,6 +209,14 @@ impl Verifier {
             Message::FinalChain(chain) => Content::FinalChain(Arc::new(self.chain(chain)?)),
             Message::Hint(view) => Content::Hint(view),
             Message::Forward(proposals) => Content::Forward(self.forwarded(proposals)?),
+            Message::Fetch(fetch) if fetch.upto <= fetch.above => {
+                return Err(Rejection::Malformed(DecodeError::Invalid("fetch")));
+            }
+            Message::Fetch(fetch) => Content::Fetch(fetch),
+            Message::Held(held) if held.first.get() == 0 || held.last < held.first => {
+                return Err(Rejection::Malformed(DecodeError::Invalid("held")));
+            }
+            Message::Held(held) => Content::Held(held),
         };
         Ok(Verified(content))
     }

@@ -18,7 +18,7 @@ use consensus::config::EpochConfig;
 use consensus::evidence::Evidence;
 use consensus::genesis::Genesis;
 use consensus::header::SignedHeader;
-use consensus::message::{Answer, FinalChain, Message, Status};
+use consensus::message::{Answer, Fetch, FinalChain, Held, Message, Status};
 use consensus::proof::ValueProof;
 use consensus::records::{FinalRecord, ProofPlace};
 use consensus::types::{Epoch, Height, View};
@@ -107,6 +107,8 @@ fn every_wire_type() {
     check("message_hint", &Message::Hint(View::new(11)));
     let proposals = body.proposals().iter().map(|proposal| proposal.as_ref().clone()).collect();
     check("message_forward", &Message::Forward(proposals));
+    check("message_fetch", &Message::Fetch(Fetch { above: Height::new(256), upto: Height::new(512) }));
+    check("message_held", &Message::Held(Held { first: Height::new(1), last: Height::new(1_000) }));
     let read = Body::decode(encoded, &network.chain_id()).unwrap();
     assert_eq!(read.root(), body.root());
 }

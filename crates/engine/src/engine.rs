@@ -6,13 +6,14 @@ use std::sync::Arc;
 use consensus::body::{Body, Proposal};
 use consensus::codec::{Decode, Encode, Reader, Writer};
 use consensus::config::{EpochConfig, SharedConfig};
-use consensus::message::Message;
+use consensus::message::{Held, Message};
 use consensus::records::{Durable, Record, RecordError, RecordReader, Table};
 use consensus::replica::{self, CommittedBlock, InvalidBody, Payloads, Recipient, Replica, Settings, Ticket, Tip};
 use consensus::types::{Height, Timestamp, ValidatorIndex, View};
 use consensus::verify::Content;
 use crypto::Digest;
 
+use crate::catchup::{CHUNK_BLOCKS, CatchUp, CatchUpStatus};
 use crate::index::IdIndex;
 use crate::io::{Admission, Application, Effect, Input, Refusal, SubmitTicket};
 use crate::ledger::Ledger;
@@ -76,6 +77,8 @@ pub struct EngineStatus {
     pub armed: bool,
     /// When the view was entered.
     pub entered_at: Timestamp,
+    /// How catching up stands.
+    pub catch_up: CatchUpStatus,
 }
 
 /// What the replica sees of values.
@@ -183,6 +186,9 @@ impl OpenBatches {
 /// A validator without its surroundings.
 pub struct Engine {
     replica: Replica,
+    catchup: CatchUp,
+    /// The lowest final block in the store.
+    held_from: Height,
     values: Values,
     batches: OpenBatches,
     awaiting_flush: BTreeMap<Ticket, (SubmitTicket, Vec<Result<Admission, Refusal>>)>,
@@ -211,8 +217,10 @@ impl Engine {
         let mut replica =
             Replica::new(Arc::clone(&setup.config), setup.chain_id, setup.created, setup.me, setup.settings);
         replica.restore(&durable);
+        let held = serve::held(reader)?;
         let ledger = Ledger::load(reader, &setup.config, &setup.chain_id, replica.last_committed())?;
         let mut engine = Self::with(setup, replica, ledger);
+        engine.held_from = held.map_or(engine.held_from, |held| held.first);
         engine.restore_pending(setup, reader, effects)?;
         for (key, _) in reader.scan(Table::Evidence, &[], None, consensus::bounds::MAX_EVIDENCE)? {
             let signer = key.get(8..10).and_then(|bytes| bytes.try_into().ok()).map(u16::from_be_bytes);
@@ -235,8 +243,13 @@ impl Engine {
             done: Vec::new(),
             last_len: BTreeMap::new(),
         };
+        let limits = &setup.config.limits;
+        let committed = replica.last_committed().height;
+        let catchup = CatchUp::new(committed, setup.config.quorum.f(), limits.max_block_bytes as usize);
         Self {
             replica,
+            catchup,
+            held_from: Height::new(1),
             values,
             batches: OpenBatches::default(),
             awaiting_flush: BTreeMap::new(),
@@ -305,9 +318,25 @@ impl Engine {
 
     /// Takes one input.
     pub fn handle(&mut self, now: Timestamp, input: Input, effects: &mut Vec<Effect>) {
+        self.take(now, input, effects);
+        if !self.catchup.is_idle() {
+            self.catch_up(now, effects);
+        }
+    }
+
+    fn take(&mut self, now: Timestamp, input: Input, effects: &mut Vec<Effect>) {
         let input = match input {
             Input::Message { from, content } => match content.get() {
                 Content::Forward(_) => return self.take_forwarded(now, from, content.into_inner(), effects),
+                Content::Fetch(fetch) => {
+                    let upto = fetch.upto.min(Height::new(fetch.above.get() + CHUNK_BLOCKS));
+                    return effects.push(Effect::ServeChain { to: from, above: fetch.above, upto });
+                }
+                Content::Held(held) => return self.catchup.take_held(from, *held),
+                Content::FinalChain(_) => match self.catchup.take_chain(now, from, content) {
+                    None => return,
+                    Some(content) => replica::Input::Message { from, content },
+                },
                 _ => replica::Input::Message { from, content },
             },
             Input::Signed { ticket, signature } => replica::Input::Signed { ticket, signature },
@@ -330,6 +359,7 @@ impl Engine {
                 self.values.mempool.reset_peer(peer.get());
                 replica::Input::LinkUp(peer)
             }
+            Input::LinkDown(peer) => return self.catchup.take_link_down(peer),
             Input::Tick => replica::Input::Tick,
             Input::Stopping => {
                 let mut out = std::mem::take(&mut self.scratch);
@@ -338,6 +368,24 @@ impl Engine {
             }
         };
         self.drive(now, input, effects);
+    }
+
+    /// Hands the replica what is here and next, and asks peers for what is missing.
+    fn catch_up(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        loop {
+            let before = self.replica.last_committed().height;
+            self.catchup.committed(before);
+            let Some(input) = self.catchup.next_ready() else { break };
+            let replica::Input::Message { from, .. } = input else { break };
+            self.drive(now, input, effects);
+            if self.replica.last_committed().height == before {
+                effects.push(Effect::Dropped("chain_refused"));
+                self.catchup.refused(now, from);
+            }
+        }
+        for (to, fetch) in self.catchup.plan(now) {
+            effects.push(Effect::Send { to: Recipient::One(to), message: Message::Fetch(fetch) });
+        }
     }
 
     fn drive(&mut self, now: Timestamp, input: replica::Input, effects: &mut Vec<Effect>) {
@@ -362,8 +410,20 @@ impl Engine {
                     effects.push(Effect::Persist { ticket, records });
                 }
                 replica::Effect::Send { to, message } => effects.push(Effect::Send { to, message }),
-                replica::Effect::ServeChain { to, above } => effects.push(Effect::ServeChain { to, above }),
-                replica::Effect::Publish(blocks) => effects.push(Effect::Publish(blocks)),
+                replica::Effect::ServeChain { to, above } => {
+                    let upto = Height::new(above.get() + CHUNK_BLOCKS);
+                    effects.push(Effect::ServeChain { to, above, upto });
+                }
+                replica::Effect::TellHeld(to) => {
+                    let held = Held { first: self.held_from, last: self.replica.last_committed().height };
+                    effects.push(Effect::Send { to: Recipient::One(to), message: Message::Held(held) });
+                }
+                replica::Effect::Publish(blocks) => {
+                    if let Some(last) = blocks.last() {
+                        self.catchup.durable(last.header.header().height);
+                    }
+                    effects.push(Effect::Publish(blocks));
+                }
                 replica::Effect::Entered { view, reason } => {
                     entered = true;
                     effects.push(Effect::Entered { view, reason });
@@ -517,7 +577,7 @@ impl Engine {
 
     /// When the engine wants [`Input::Tick`] next, if nothing else happens before.
     pub fn next_deadline(&self) -> Timestamp {
-        self.replica.next_deadline()
+        self.replica.next_deadline().min(self.catchup.next_deadline())
     }
 
     /// A summary of where it stands.
@@ -534,6 +594,7 @@ impl Engine {
             view_timer_us: replica.view_timer_us(),
             armed: replica.is_armed(),
             entered_at: replica.entered_at(),
+            catch_up: self.catchup.status(),
         }
     }
 

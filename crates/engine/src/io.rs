@@ -49,6 +49,8 @@ pub enum Input {
     Advice(Advice),
     /// The link to a peer is up.
     LinkUp(ValidatorIndex),
+    /// The link to a peer is down.
+    LinkDown(ValidatorIndex),
     /// Time has passed.
     Tick,
     /// The node is about to stop: what was held back is sent.
@@ -81,12 +83,14 @@ pub enum Effect {
         /// What.
         message: Message,
     },
-    /// Read final blocks above this height with [`crate::serve::final_chain`] and send them.
+    /// Read final blocks with [`crate::serve::answer`] and send what it says.
     ServeChain {
         /// To whom.
         to: ValidatorIndex,
-        /// Its last committed height.
+        /// Blocks above this height,
         above: Height,
+        /// up to this one, are wanted.
+        upto: Height,
     },
     /// The outcome of a submission, one per proposal; what was accepted is durable.
     Accepted {

@@ -3,6 +3,7 @@
 //! ```text
 //! Input ──▶ Engine::handle(now, input, &mut effects) ──▶ Effect
 //!              ├─ mempool   proposals that wait
+//!              ├─ catchup   who is asked for which piece of a long chain
 //!              ├─ ledger    ids of committed proposals, chain time
 //!              └─ Replica   the protocol (crate consensus)
 //! ```
@@ -11,6 +12,7 @@
 
 #![deny(clippy::float_arithmetic)]
 
+mod catchup;
 mod engine;
 mod index;
 mod io;
@@ -19,5 +21,6 @@ pub mod mempool;
 pub mod records;
 pub mod serve;
 
+pub use catchup::{CHUNK_BLOCKS, CHUNK_BYTES, CatchUpStatus};
 pub use engine::{Engine, EngineConfig, EngineStatus};
 pub use io::{AcceptAll, Admission, Application, AppliedBlock, Effect, Input, Refusal, SubmitTicket};

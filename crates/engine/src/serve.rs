@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use consensus::body::Body;
+use consensus::bounds::MAX_CHAIN_BLOCKS;
 use consensus::certificate::FinalityCertificate;
 use consensus::codec::{Encode, Reader};
 use consensus::header::{Header, SignedHeader};
-use consensus::message::{FinalChain, Message};
+use consensus::message::{FinalChain, Held, Message};
 use consensus::proof::ValueProof;
 use consensus::records::{
     FinalRecord, ProofPlace, Record, RecordError, RecordReader, Table, load_body, load_final, load_header,
@@ -15,8 +16,6 @@ use consensus::records::{
 use consensus::types::Height;
 use crypto::Digest;
 
-/// Blocks in one chunk for a validator that is behind.
-const CHUNK_BLOCKS: usize = 256;
 /// Where an id's outcome is: final in a block.
 const OUTCOME_FINAL: u8 = 1;
 /// Expired: a final block is dated after its deadline.
@@ -79,17 +78,47 @@ pub fn finality(
     Ok((path, certificate))
 }
 
-/// Final blocks above `above`, as many as fit `max_bytes` (at least one), with one proof; `None` if there are none.
+/// The final blocks that the store holds: an unbroken range, lowest and highest; `None` if there are none.
+pub fn held(reader: &dyn RecordReader) -> Result<Option<Held>, RecordError> {
+    let height = |key: &[u8]| {
+        let bytes = key.try_into().map_err(|_| RecordError::damaged(Table::Finals, "a key"))?;
+        Ok(Height::new(u64::from_be_bytes(bytes)))
+    };
+    let first = reader.scan(Table::Finals, &[0], None, 1)?;
+    let (Some((first, _)), Some((last, _))) = (first.first(), reader.last(Table::Finals)?) else { return Ok(None) };
+    Ok(Some(Held { first: height(first)?, last: height(&last)? }))
+}
+
+/// What a peer is sent that wants the blocks above `above` up to `upto`: a piece of the chain that begins there, or, if the store does
+/// not hold it, what it does hold. `None` while the store is empty.
+pub fn answer(
+    reader: &dyn RecordReader,
+    chain_id: &Digest,
+    above: Height,
+    upto: Height,
+    max_bytes: usize,
+) -> Result<Option<Message>, RecordError> {
+    match final_chain(reader, chain_id, above, upto, max_bytes)? {
+        Some(chain) => Ok(Some(Message::FinalChain(chain))),
+        None => Ok(held(reader)?.map(Message::Held)),
+    }
+}
+
+/// Final blocks above `above` up to `upto`, as many as fit `max_bytes` (at least one), with one proof; `None` if the first is not held.
 pub fn final_chain(
     reader: &dyn RecordReader,
     chain_id: &Digest,
     above: Height,
+    upto: Height,
     max_bytes: usize,
-) -> Result<Option<Message>, RecordError> {
+) -> Result<Option<FinalChain>, RecordError> {
     let mut blocks: Vec<StoredBlock> = Vec::new();
     let mut bytes = 0;
-    while blocks.len() < CHUNK_BLOCKS {
+    while blocks.len() < MAX_CHAIN_BLOCKS {
         let height = Height::new(above.get() + 1 + blocks.len() as u64);
+        if height > upto {
+            break;
+        }
         let Some(next) = block(reader, chain_id, height)? else { break };
         bytes += next.body.encoded().len() + next.header.signature().len() + 512;
         if bytes > max_bytes && !blocks.is_empty() {
@@ -97,16 +126,16 @@ pub fn final_chain(
         }
         blocks.push(next);
     }
-    // Prefer to end where the proof is: then no path of headers is needed.
+    // Prefer to end where a proof is, unless that is far from the end: then no path of headers is needed.
     let direct = blocks.iter().rposition(|block| matches!(block.record.proof, ProofPlace::Here(..)));
-    if let Some(at) = direct {
+    if let Some(at) = direct.filter(|at| *at >= blocks.len() / 2) {
         blocks.truncate(at + 1);
     }
     let Some(last) = blocks.last() else { return Ok(None) };
     let (descendants, certificate) = finality(reader, &last.record)?;
     let blocks: Vec<(SignedHeader, Bytes)> =
         blocks.iter().map(|block| (block.header.as_ref().clone(), block.body.encoded().clone())).collect();
-    Ok(Some(Message::FinalChain(FinalChain { blocks, descendants, certificate })))
+    Ok(Some(FinalChain { blocks, descendants, certificate }))
 }
 
 /// A final block with the proof of its finality: all that the proofs of its values need.

@@ -1,8 +1,8 @@
 //! The core thread: takes inputs, drives the engine, and carries out its effects.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -16,14 +16,14 @@ use consensus::types::{Timestamp, ValidatorIndex};
 use consensus::verify::{Content, Verified};
 use consensus::vote::BUNDLE_TAG;
 use crypto::{Digest, SigningKey};
-use engine::records::StoreRecords;
-use engine::{Admission, Effect, Engine, Input, Refusal, SubmitTicket, serve};
+use engine::{Admission, Effect, Engine, Input, Refusal, SubmitTicket};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use transport::{Class, Frame, Links};
 
 use crate::advisor::OptimizerHandle;
 use crate::clock::Clock;
 use crate::hub::Hub;
+use crate::serving::Serving;
 use crate::writer::{Step, Writer};
 
 /// Messages and submissions waiting for the core, at most; further ones wait at their links and clients.
@@ -37,6 +37,7 @@ pub(crate) enum CoreInput {
     Submit { proposals: Vec<(Digest, Arc<Proposal>)>, reply: Reply, _permit: OwnedSemaphorePermit },
     Lookup { id: Digest, reply: oneshot::Sender<Known> },
     LinkUp(ValidatorIndex),
+    LinkDown(ValidatorIndex),
     Advice(Advice),
     Persisted(Ticket),
     Fatal(String),
@@ -84,18 +85,12 @@ pub(crate) struct Core {
     pub(crate) engine: Engine,
     pub(crate) clock: Clock,
     pub(crate) session_key: SigningKey,
-    pub(crate) records: Arc<StoreRecords>,
     pub(crate) writer: Writer,
     pub(crate) links: Links,
     pub(crate) hub: Arc<Hub>,
     pub(crate) optimizer: OptimizerHandle,
     pub(crate) final_view: Arc<AtomicU64>,
-    pub(crate) chain_bytes: usize,
-    pub(crate) runtime: tokio::runtime::Handle,
-    /// Chains being read for peers that are behind, at most a few at once.
-    pub(crate) serving: Arc<Semaphore>,
-    /// Peers for whom a chain is being read or waits its turn: one each, so that none can keep the others waiting.
-    pub(crate) served: Arc<Mutex<BTreeSet<ValidatorIndex>>>,
+    pub(crate) serving: Serving,
 }
 
 struct Running {
@@ -168,7 +163,7 @@ impl Running {
                 self.core.engine.handle(now, Input::Tick, &mut self.effects);
                 self.settle()?;
             }
-            self.core.hub.update(self.core.engine.status());
+            self.core.hub.update(&self.core.engine.status());
         }
     }
 
@@ -201,6 +196,7 @@ impl Running {
                 return Ok(true);
             }
             CoreInput::LinkUp(peer) => Input::LinkUp(peer),
+            CoreInput::LinkDown(peer) => Input::LinkDown(peer),
             CoreInput::Advice(advice) => Input::Advice(advice),
             CoreInput::Persisted(ticket) => Input::Persisted { ticket },
             CoreInput::Fatal(error) => return Err(error),
@@ -254,7 +250,7 @@ impl Running {
             Effect::Persist { ticket, records } => self.step.persist(ticket, records),
             Effect::Index(records) => self.step.index(records),
             Effect::Send { to, message } => self.send(to, &message),
-            Effect::ServeChain { to, above } => self.serve_chain(to, above),
+            Effect::ServeChain { to, above, upto } => core.serving.serve(to, above, upto),
             Effect::Accepted { ticket, outcomes } => {
                 core.hub.accepted(&outcomes);
                 if let Some(reply) = self.replies.remove(&ticket) {
@@ -303,37 +299,6 @@ impl Running {
             Recipient::One(peer) => self.core.links.send(peer.get(), frame),
         }
     }
-
-    /// Reads final blocks for a peer that is behind, away from this thread.
-    fn serve_chain(&self, to: ValidatorIndex, above: consensus::types::Height) {
-        let served = Arc::clone(&self.core.served);
-        if !served.lock().unwrap_or_else(PoisonError::into_inner).insert(to) {
-            self.core.hub.metrics.dropped.with_label_values(&["serve_busy"]).inc();
-            return;
-        }
-        let (records, links, hub) =
-            (Arc::clone(&self.core.records), self.core.links.clone(), Arc::clone(&self.core.hub));
-        let (chain_id, most) = (self.core.engine.replica().chain_id(), self.core.chain_bytes);
-        let serving = Arc::clone(&self.core.serving);
-        self.core.runtime.spawn(async move {
-            let permit = serving.acquire_owned().await;
-            let read =
-                tokio::task::spawn_blocking(move || serve::final_chain(records.as_ref(), &chain_id, above, most));
-            match read.await {
-                Ok(Ok(Some(message))) => {
-                    let bytes = Bytes::from(message.to_bytes());
-                    hub.metrics.sent.with_label_values(&[message.name()]).inc();
-                    hub.metrics.sent_bytes.with_label_values(&[message.name()]).inc_by(bytes.len() as u64);
-                    links.send(to.get(), Frame { class: Class::Bulk, view: u64::MAX, bytes });
-                }
-                Ok(Ok(None)) => {}
-                Ok(Err(error)) => tracing::error!(%error, "final blocks cannot be read for a peer"),
-                Err(error) => tracing::error!(%error, "the reading of final blocks was cut off"),
-            }
-            drop(permit);
-            served.lock().unwrap_or_else(PoisonError::into_inner).remove(&to);
-        });
-    }
 }
 
 /// Votes cut through ahead of bodies; what speaks of one view is stale once that view is final.
@@ -345,7 +310,7 @@ fn class_of(message: &Message) -> (Class, u64) {
             (Class::Vote, view.unwrap_or(u64::MAX))
         }
         Message::Proposal(header, _) => (Class::Bulk, header.header().view.get()),
-        Message::Status(_) | Message::Hint(_) => (Class::Vote, u64::MAX),
+        Message::Status(_) | Message::Hint(_) | Message::Fetch(_) | Message::Held(_) => (Class::Vote, u64::MAX),
         // A few proposals overtake bodies like votes do, so that the leader has them before the hint that wakes it.
         Message::Forward(proposals) if proposals.len() <= SMALL_FORWARD => (Class::Vote, u64::MAX),
         Message::Forward(_) | Message::Answer(_) | Message::FinalChain(_) => (Class::Bulk, u64::MAX),

@@ -92,7 +92,7 @@ impl Hub {
     pub(crate) fn new(
         metrics: Metrics,
         application: Arc<dyn Application>,
-        status: EngineStatus,
+        status: &EngineStatus,
         config: &EpochConfig,
         me: u16,
     ) -> Self {
@@ -104,7 +104,7 @@ impl Hub {
             application,
             tolerated: quorum.f(),
             me,
-            status: Mutex::new(status),
+            status: Mutex::new(*status),
             waiters: Mutex::new(BTreeMap::new()),
             timings: Mutex::new(Timings::default()),
             accused: Mutex::new(BTreeSet::new()),
@@ -115,13 +115,15 @@ impl Hub {
         }
     }
 
-    pub(crate) fn update(&self, status: EngineStatus) {
+    pub(crate) fn update(&self, status: &EngineStatus) {
         self.metrics.view.set(status.view.get() as i64);
         self.metrics.mempool.set(status.mempool_len as i64);
+        let (target, mine) = (status.catch_up.target.get(), status.last_committed.height.get());
+        self.metrics.catch_up_lag.set(target.saturating_sub(mine) as i64);
         self.metrics.mempool_bytes.set(status.mempool_bytes as i64);
         self.metrics.own_proposals.set(status.own_len as i64);
         self.metrics.view_timer.set(status.view_timer_us as f64 / 1e6);
-        *lock(&self.status) = status;
+        *lock(&self.status) = *status;
     }
 
     pub(crate) fn status(&self) -> EngineStatus {

@@ -20,6 +20,7 @@ mod limits;
 mod metrics;
 mod node;
 mod peers;
+mod serving;
 pub mod setup;
 pub mod views;
 mod witness;

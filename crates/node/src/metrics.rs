@@ -95,6 +95,8 @@ pub(crate) struct Metrics {
     pub(crate) own_proposals: IntGauge,
     /// Time of one flush to disk, seconds.
     pub(crate) flush: Histogram,
+    /// Blocks that peers hold and this node does not.
+    pub(crate) catch_up_lag: IntGauge,
     /// Peers connected.
     pub(crate) peers_connected: IntGauge,
     /// Connections refused.
@@ -205,6 +207,10 @@ impl Metrics {
                 "agent_mesh_flush_seconds",
                 "Time of one durable write (fsync included).",
                 buckets(0.000_02, 2.0, 16),
+            )?,
+            catch_up_lag: r.int(
+                "agent_mesh_catch_up_lag_blocks",
+                "Final blocks that at least one honest peer says it holds and this node lacks; 0 in step with the network.",
             )?,
             peers_connected: r.int("agent_mesh_peers_connected", "Validator links that are up.")?,
             connections_refused: r.counter(

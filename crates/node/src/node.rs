@@ -16,7 +16,7 @@ use engine::records::StoreRecords;
 use engine::{AcceptAll, Application, AppliedBlock, Engine, EngineConfig, serve};
 use storage::{ByteStore, FjallStore, StoreError};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, broadcast};
+use tokio::sync::broadcast;
 use transport::{LinkConfig, LinkError, Links, PeerInfo};
 
 use crate::advisor::{self, OptimizerHandle};
@@ -29,11 +29,10 @@ use crate::http;
 use crate::hub::{End, FinalBlock, Hub};
 use crate::metrics::Metrics;
 use crate::peers::Peers;
+use crate::serving::Serving;
 use crate::views::ResultView;
 use crate::writer::Writer;
 
-/// Chains read for peers at once.
-const SERVED_AT_ONCE: usize = 2;
 /// Room of a frame beside one block: headers, and answers of many votes.
 const FRAME_HEADROOM: usize = 4 * 1024 * 1024;
 
@@ -168,7 +167,7 @@ impl Node {
         replay(self.options.application.as_ref(), records.as_ref(), &chain_id)?;
         let metrics = Metrics::new().map_err(|error| StartError::System(error.to_string()))?;
         let status = engine.status();
-        let hub = Arc::new(Hub::new(metrics, Arc::clone(&self.options.application), status, &epoch, me.get()));
+        let hub = Arc::new(Hub::new(metrics, Arc::clone(&self.options.application), &status, &epoch, me.get()));
         hub.metrics.height.set(status.last_committed.height.get() as i64);
         let verifier = Verifier::new(Arc::clone(&epoch), chain_id);
         let final_view = Arc::new(AtomicU64::new(status.last_final.view.get()));
@@ -198,16 +197,19 @@ impl Node {
             engine,
             clock: Clock::new(),
             session_key: self.open.session_key.clone(),
-            records: Arc::clone(&records),
+            serving: Serving::new(
+                Arc::clone(&records),
+                links.clone(),
+                Arc::clone(&hub),
+                chain_id,
+                epoch.limits.max_block_bytes as usize,
+                config.network.serve_bytes_per_s,
+            ),
             writer,
             links: links.clone(),
             hub: Arc::clone(&hub),
             optimizer: optimizer.clone(),
             final_view,
-            chain_bytes: epoch.limits.max_block_bytes as usize,
-            runtime: tokio::runtime::Handle::current(),
-            serving: Arc::new(Semaphore::new(SERVED_AT_ONCE)),
-            served: Arc::default(),
         };
         let core_thread = core.start(inputs, effects).map_err(system)?;
         let handle = NodeHandle(Arc::new(Inner {

@@ -119,6 +119,7 @@ impl LinkHandler for Peers {
 
     fn on_disconnected(&self, peer: u16, reason: &str) {
         tracing::info!(peer, reason, "link down");
+        self.core.urgent(CoreInput::LinkDown(ValidatorIndex::new(peer)));
     }
 
     fn on_frame(&self, peer: u16, frame: Bytes) -> BoxFuture<'_, Result<(), String>> {

@@ -306,6 +306,26 @@ pub struct StatusView {
     pub view_timer_us: u64,
     /// Validators proven faulty.
     pub accused: usize,
+    /// The node's clock, microseconds since the Unix epoch.
+    #[serde(default)]
+    pub now_us: u64,
+    /// How this node catches up with the others.
+    pub catch_up: CatchUpView,
+}
+
+/// How a node catches up with the others.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatchUpView {
+    /// Final blocks that at least one honest peer says it holds and this node lacks; 0 in step with the network.
+    pub lag: u64,
+    /// Peers that can serve some of them.
+    pub peers: usize,
+    /// Pieces asked for.
+    pub asked: usize,
+    /// Pieces that are here, verified, and wait for one below them.
+    pub waiting: usize,
+    /// Pieces that had to be asked of another peer.
+    pub reassigned: u64,
 }
 
 /// Quorum numbers, in votes.

@@ -63,6 +63,8 @@ pub struct Report {
     pub longest_gap_us: u64,
     /// Height of the highest final block.
     pub height: u64,
+    /// Height of each host that is up at the end; 0 for one that is down.
+    pub heights: Vec<u64>,
     /// Blocks that became final in one round.
     pub fast_blocks: u64,
     /// Blocks that became final in two rounds.

@@ -59,7 +59,8 @@ impl Replica {
                     self.pace.hints.insert(view);
                 }
             }
-            Content::Forward(_) => effects.push(Effect::Dropped("forward_in_core")),
+            // The engine takes these before they get here.
+            Content::Forward(_) | Content::Fetch(_) | Content::Held(_) => effects.push(Effect::Dropped("not_for_core")),
         }
     }
 
@@ -184,7 +185,7 @@ impl Replica {
             if !self.tree.contains(&header.hash()) {
                 self.tree.insert(Arc::clone(header), now, true);
             }
-            self.tree.attach(body);
+            self.tree.attach_to(&header.hash(), body);
             tip = Tip::of(header);
         }
         if self.last_final.view <= tip.view && self.tree.chain(&tip.hash, &self.last_final).is_none() {
@@ -192,13 +193,12 @@ impl Replica {
             return;
         }
         let finalized_by = chain.descendants.last().map_or(tip.height, |header| header.height);
+        let proof =
+            TipProof { descendants: chain.descendants.clone(), certificate: chain.certificate.clone(), finalized_by };
         if tip.view > self.last_final.view {
-            let proof = TipProof {
-                descendants: chain.descendants.clone(),
-                certificate: chain.certificate.clone(),
-                finalized_by,
-            };
             self.advance_final(tip, proof);
+        } else if tip.view < self.last_final.view && self.tree.chain(&self.last_final.hash, &tip).is_some() {
+            self.proven = Some((tip, proof));
         }
     }
 }

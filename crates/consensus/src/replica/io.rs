@@ -160,6 +160,8 @@ pub enum Effect {
         /// Its last committed height.
         above: Height,
     },
+    /// A peer is far behind: tell it which final blocks are held here, so that it can fetch them.
+    TellHeld(ValidatorIndex),
     /// These blocks are final and durable: results may be told.
     Publish(Vec<CommittedBlock>),
     /// A view was entered.

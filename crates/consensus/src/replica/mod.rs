@@ -102,6 +102,8 @@ pub struct Replica {
     last_final: Tip,
     /// Proof of `last_final`; none at genesis, or when `last_final` is committed and its proof is in the store.
     tip_proof: Option<TipProof>,
+    /// A block below `last_final` that a chain of final blocks proves by itself, to be applied before bodies above it are here.
+    proven: Option<(Tip, TipProof)>,
     /// Highest block whose body is applied.
     last_committed: Tip,
 
@@ -155,6 +157,7 @@ impl Replica {
             tree: tree::Tree::default(),
             last_final: genesis,
             tip_proof: None,
+            proven: None,
             last_committed: genesis,
             pace: pace::Pace::new(&settings),
             batch: batch::Batch::default(),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crypto::Digest;
 
 use super::{Effect, Recipient, Replica};
-use crate::bounds::{MAX_ANSWER_ITEMS, MAX_STATUS_ITEMS};
+use crate::bounds::{FAR_BEHIND_BLOCKS, MAX_ANSWER_ITEMS, MAX_STATUS_ITEMS};
 use crate::header::SignedHeader;
 use crate::message::{Answer, Message, Status};
 use crate::mutation::{Mutation, mutated};
@@ -301,6 +301,11 @@ impl Replica {
         }
         if !self.may_answer(now, from) {
             effects.push(Effect::Dropped("status_rate"));
+            return;
+        }
+        if status.committed_height.get().saturating_add(FAR_BEHIND_BLOCKS) < self.last_committed.height.get() {
+            // It fetches what it lacks piece by piece, from several peers; certificates of the present are of no use to it yet.
+            effects.push(Effect::TellHeld(from));
             return;
         }
         if status.committed_height < self.last_committed.height {

@@ -501,7 +501,8 @@ impl Replica {
 
     /// Applies final blocks in order once all their bodies are held.
     fn apply_final(&mut self, payloads: &mut dyn Payloads, effects: &mut Vec<Effect>) -> bool {
-        let tip = self.last_final;
+        let early = self.proven.take();
+        let tip = early.as_ref().map_or(self.last_final, |(tip, _)| *tip);
         if tip == self.last_committed {
             return false;
         }
@@ -510,7 +511,7 @@ impl Replica {
         if chain.iter().any(|block| block.body.is_none()) {
             return false;
         }
-        let Some(proof) = self.tip_proof.take() else { return false };
+        let Some(proof) = early.map(|(_, proof)| proof).or_else(|| self.tip_proof.take()) else { return false };
         let mut blocks = Vec::with_capacity(chain.len());
         for block in chain.into_iter().rev() {
             let Some(body) = block.body.clone() else { continue };

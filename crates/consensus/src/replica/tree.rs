@@ -101,6 +101,13 @@ impl Tree {
         used
     }
 
+    /// Gives one block its body, whose root the caller has compared.
+    pub(super) fn attach_to(&mut self, hash: &Digest, body: &Arc<Body>) {
+        if let Some(block) = self.blocks.get_mut(hash) {
+            block.body.get_or_insert_with(|| Arc::clone(body));
+        }
+    }
+
     /// The blocks from `hash` down to, and without, `base`, newest first; `None` if a header is missing on the way or `base` is not met.
     pub(super) fn chain(&self, hash: &Digest, base: &Tip) -> Option<Vec<&Block>> {
         let mut chain = Vec::new();

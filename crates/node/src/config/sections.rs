@@ -218,6 +218,8 @@ section! {
         hedge_ms: u32 = 10, 0..=10_000, "ms";
         /// Messages queued for one validator, in bytes; when it is full the oldest kinds are dropped and pulled later.
         link_queue_bytes: u64 = 33_554_432, 1_048_576..=4_294_967_296, "bytes";
+        /// Bytes of final blocks sent in a second to validators that are behind, all together; 0: no bound. Keeps the network's own speed.
+        serve_bytes_per_s: u64 = 33_554_432, 0..=17_179_869_184, "bytes/s";
         /// Messages queued for one validator.
         link_queue_frames: u32 = 8_192, 16..=1_000_000, "count";
     }

@@ -14,7 +14,7 @@ use engine::serve::{self, StoredBlock};
 
 use super::{NodeError, NodeHandle};
 use crate::clock::system_now;
-use crate::views::{BlockView, EvidenceView, QuorumView, StatusView, ValidatorView, ValueView};
+use crate::views::{BlockView, CatchUpView, EvidenceView, QuorumView, StatusView, ValidatorView, ValueView};
 
 impl NodeHandle {
     /// Height of the last block that is final and applied here.
@@ -94,6 +94,14 @@ impl NodeHandle {
             peers: links.len(),
             view_timer_us: status.view_timer_us,
             accused: self.0.hub.accused().len(),
+            now_us: system_now().get(),
+            catch_up: CatchUpView {
+                lag: status.catch_up.target.get().saturating_sub(status.last_committed.height.get()),
+                peers: status.catch_up.peers,
+                asked: status.catch_up.open,
+                waiting: status.catch_up.ready,
+                reassigned: status.catch_up.reassigned,
+            },
         }
     }
 

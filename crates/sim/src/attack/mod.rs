@@ -2,6 +2,7 @@
 //!
 //! All Byzantine validators of a run are one coalition: what one has seen, all know ([`Board`]).
 
+mod bad_server;
 mod double_vote;
 mod equivocate;
 mod silent;
@@ -35,12 +36,23 @@ pub enum AttackKind {
     DoubleVoter,
     /// Equivocates as leader, and votes for everything.
     Both,
+    /// Claims to hold every block there will ever be, and never serves any.
+    Unserving,
+    /// Serves one block where many are asked for.
+    Dripping,
 }
 
 impl AttackKind {
     /// Every kind.
-    pub const ALL: [Self; 5] =
-        [Self::Silent, Self::SilentLeader, Self::EquivocatingLeader, Self::DoubleVoter, Self::Both];
+    pub const ALL: [Self; 7] = [
+        Self::Silent,
+        Self::SilentLeader,
+        Self::EquivocatingLeader,
+        Self::DoubleVoter,
+        Self::Both,
+        Self::Unserving,
+        Self::Dripping,
+    ];
 
     /// Whether it follows the protocol: such a validator counts as honest, and nothing may ever accuse it.
     pub const fn is_faithful(self) -> bool {
@@ -55,6 +67,8 @@ impl AttackKind {
             Self::EquivocatingLeader => Box::new(equivocate::Equivocate),
             Self::DoubleVoter => Box::new(double_vote::DoubleVote),
             Self::Both => Box::new(equivocate::Both),
+            Self::Unserving => Box::new(bad_server::Unserving),
+            Self::Dripping => Box::new(bad_server::Dripping),
         }
     }
 }

@@ -33,7 +33,7 @@ impl Simulation {
                 }
                 Effect::Index(records) => self.write(host, records),
                 Effect::Send { to, message } => self.send(host, to, message),
-                Effect::ServeChain { to, above } => self.serve_chain(host, to, above),
+                Effect::ServeChain { to, above, upto } => self.serve_chain(host, to, above, upto),
                 Effect::Publish(blocks) => self.published(host, &blocks),
                 Effect::Evidence(evidence) => {
                     let honest = self.is_honest(evidence.accused());
@@ -132,10 +132,10 @@ impl Simulation {
         }
     }
 
-    fn serve_chain(&mut self, host: u16, to: ValidatorIndex, above: Height) {
+    fn serve_chain(&mut self, host: u16, to: ValidatorIndex, above: Height, upto: Height) {
         let it = &self.hosts[usize::from(host)];
         let records = StoreRecords(it.disk.reader());
-        match serve::final_chain(&records, &self.chain_id, above, CHAIN_BYTES) {
+        match serve::answer(&records, &self.chain_id, above, upto, CHAIN_BYTES) {
             Ok(Some(message)) => self.send(host, Recipient::One(to), message),
             Ok(None) => {}
             Err(error) => self.watch.violation(format!("v{host} cannot serve final blocks: {error}")),

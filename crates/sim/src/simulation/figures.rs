@@ -9,6 +9,7 @@ use consensus::types::{Timestamp, View};
 use crypto::{Digest, HashAlgorithm};
 
 use super::Simulation;
+use crate::host::Host;
 use crate::report::{Report, Spread};
 use crate::scenario::START_US;
 
@@ -148,6 +149,8 @@ impl Simulation {
             figures.leader_finality.iter().map(|(leader, times)| (*leader, Spread::of(times).mean_us)).collect();
         let mean_over_leaders = by_leader.values().sum::<u64>().checked_div(by_leader.len() as u64).unwrap_or(0);
         let leader_finality: Vec<u64> = figures.leader_finality.values().flatten().copied().collect();
+        let committed = |host: &Host| host.engine.as_ref().map_or(0, |e| e.status().last_committed.height.get());
+        let heights = self.hosts.iter().map(committed).collect();
         let name = |(name, number): (&&'static str, u64)| ((*name).to_owned(), number);
         Report {
             validators: self.scenario.validators,
@@ -158,6 +161,7 @@ impl Simulation {
             expired: figures.expired.len() as u64,
             longest_gap_us: figures.longest_gap_us,
             height,
+            heights,
             fast_blocks,
             slow_blocks: figures.paths.len() as u64 - fast_blocks,
             accused: self.watch.accused_set().iter().copied().collect(),
