@@ -24,6 +24,7 @@ pub mod params;
 pub mod proof;
 pub mod records;
 pub mod replica;
+pub mod schedule;
 pub mod types;
 pub mod verify;
 pub mod vote;
