@@ -30,8 +30,7 @@ pub(crate) fn run(args: &[String]) -> Result<(), String> {
 /// Times of the decisions, and the mean time of taking one vote, in microseconds.
 fn measure(n: u16, views: u64) -> Result<(Vec<f64>, f64), String> {
     let ratio = |value| Ratio::new(value).map_err(|error| error.to_string());
-    let quorum =
-        derive(n.into(), None, None, ratio(6_000)?, ratio(8_000)?).map_err(|error| error.to_string())?;
+    let quorum = derive(n.into(), None, None, ratio(6_000)?, ratio(8_000)?).map_err(|error| error.to_string())?;
     let setup = Setup {
         n: n.into(),
         me: 0,

@@ -17,8 +17,10 @@ mod propose;
 mod quorum;
 mod result;
 mod signals;
+mod sim;
 mod start;
 mod status;
+mod study;
 mod values;
 mod verify;
 mod words;
@@ -80,6 +82,8 @@ enum Verb {
     /// Check evidence against a validator.
     #[command(subcommand)]
     Evidence(evidence::Verb),
+    /// Run a network in virtual time, with faults and attackers, and check that nothing breaks.
+    Sim(sim::Args),
 }
 
 fn run(cli: Cli) -> Outcome {
@@ -100,6 +104,7 @@ fn run(cli: Cli) -> Outcome {
         Verb::Doctor(args) => doctor::run(&args, output),
         Verb::Debug(verb) => debug::run(&verb, output),
         Verb::Evidence(verb) => evidence::run(&verb, output),
+        Verb::Sim(args) => sim::run(&args, output),
     }
 }
 

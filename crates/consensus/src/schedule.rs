@@ -117,9 +117,12 @@ mod tests {
         let weights = turns(6, &[2], 66).weights(6, 2);
         assert_eq!(weights, [16, 16, 1, 16, 16, 16]);
         let cycle: u64 = weights.iter().map(|weight| u64::from(*weight)).sum();
-        let of = |index: u16| (0..cycle).filter(|view| leader(&weights, View::new(*view)) == Some(ValidatorIndex::new(index)));
-        assert_eq!(of(2).count(), 1, "1 of 81 turns; with R4 such a turn lasts about half a view");
-        assert!([0, 1, 3, 4, 5].into_iter().all(|index| of(index).count() == 16));
+        let led = |index: u16| {
+            let of = |view: &u64| leader(&weights, View::new(*view)) == Some(ValidatorIndex::new(index));
+            (0..cycle).filter(of).count()
+        };
+        assert_eq!(led(2), 1, "1 of 81 turns; with R4 such a turn lasts about half a view");
+        assert!([0, 1, 3, 4, 5].into_iter().all(|index| led(index) == 16));
     }
 
     #[test]
@@ -169,6 +172,15 @@ mod tests {
         assert_eq!(turns(7, &[0, 1, 2, 3], 100).weights(7, 2), [16; 7]);
         let mut turns = Turns::default();
         turns.note(View::ZERO, View::new(u64::MAX), 10, round_robin(4));
-        assert_eq!((0..4).map(|v| { let (a, b) = turns.latest(ValidatorIndex::new(v)); a + b }).sum::<u32>(), 11, "bounded work");
+        assert_eq!(
+            (0..4)
+                .map(|v| {
+                    let (a, b) = turns.latest(ValidatorIndex::new(v));
+                    a + b
+                })
+                .sum::<u32>(),
+            11,
+            "bounded work"
+        );
     }
 }

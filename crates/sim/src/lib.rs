@@ -11,14 +11,16 @@ mod genesis;
 mod host;
 pub mod invariants;
 pub mod network;
+pub mod plot;
 mod queue;
 pub mod report;
 pub mod scenario;
 mod simulation;
 pub mod study;
+pub mod sweep;
 mod wire;
 
 pub use genesis::network;
-pub use report::{Report, Spread};
+pub use report::{Bound, Report, Samples, Spread};
 pub use scenario::{Clocks, Cpu, Disk, Fault, Scenario, Timers};
 pub use simulation::Simulation;

@@ -7,7 +7,7 @@ use engine::Input;
 use optimizer::{LinkSample, Metrics, Optimizer, Setup};
 
 use super::{Event, Simulation};
-use crate::report::Report;
+use crate::report::{Report, Samples};
 use crate::scenario::{START_US, Scenario};
 use crate::study::setup;
 
@@ -29,11 +29,12 @@ impl Simulation {
     }
 
     /// Runs until the scenario's time is over; what the run has shown, and what the optimizers of hosts that are up at the end have.
-    pub fn run_with_optimizers(mut self) -> (Report, Vec<Metrics>) {
+    pub fn run_with_optimizers(mut self) -> (Report, Samples, Vec<Metrics>) {
         self.play();
         let up = self.hosts.iter().filter(|host| host.honest && host.engine.is_some());
         let learned = up.filter_map(|host| host.optimizer.as_ref()).map(Optimizer::metrics).collect();
-        (self.report(), learned)
+        let (report, samples) = self.report();
+        (report, samples, learned)
     }
 
     /// Pings between hosts that are up, as the links of a node measure them.

@@ -6,11 +6,11 @@ use consensus::certificate::FinalityPath;
 use consensus::header::SignedHeader;
 use consensus::replica::CommittedBlock;
 use consensus::types::{Timestamp, View};
-use crypto::{Digest, HashAlgorithm};
+use crypto::Digest;
 
 use super::Simulation;
 use crate::host::Host;
-use crate::report::{Report, Spread};
+use crate::report::{BlockSample, Report, Samples, Spread};
 use crate::scenario::START_US;
 
 /// A value under way.
@@ -39,8 +39,7 @@ pub(super) struct Figures {
     proposed_at: BTreeMap<Digest, Timestamp>,
     leader_finality: BTreeMap<u16, Vec<u64>>,
     finality: Vec<u64>,
-    /// When blocks became final at their leaders, and how long after they were sent.
-    series: Vec<(u64, u64)>,
+    blocks: Vec<BlockSample>,
     messages: BTreeMap<&'static str, (u64, u64)>,
     refused: BTreeMap<&'static str, u64>,
 }
@@ -62,7 +61,7 @@ impl Figures {
             proposed_at: BTreeMap::new(),
             leader_finality: BTreeMap::new(),
             finality: Vec::new(),
-            series: Vec::new(),
+            blocks: Vec::new(),
             messages: BTreeMap::new(),
             refused: BTreeMap::new(),
         }
@@ -99,8 +98,8 @@ impl Figures {
         self.proposed_at.entry(header.hash()).or_insert(now);
     }
 
-    /// An honest validator has told that a block is final; returns the values that had been told expired.
-    pub(super) fn published(&mut self, now: Timestamp, validator: u16, block: &CommittedBlock) -> Vec<Digest> {
+    /// An honest validator has told that a block is final.
+    pub(super) fn published(&mut self, now: Timestamp, validator: u16, block: &CommittedBlock) {
         let header = block.header.header();
         let height = header.height.get();
         if !self.paths.contains_key(&height) {
@@ -108,40 +107,36 @@ impl Figures {
                 self.longest_gap_us = self.longest_gap_us.max(now.since_us(self.last_progress));
             }
             self.last_progress = now;
-            self.paths.insert(height, block.path == FinalityPath::Fast);
+            let fast = block.path == FinalityPath::Fast;
+            self.paths.insert(height, fast);
+            if let Some(at) = self.proposed_at.get(&block.header.hash()) {
+                let at_us = now.since_us(Timestamp::new(START_US));
+                self.blocks.push(BlockSample { at_us, took_us: now.since_us(*at), fast });
+            }
         }
         if let Some(at) = self.proposed_at.get(&block.header.hash()) {
             let us = now.since_us(*at);
             self.finality.push(us);
             if header.leader.get() == validator {
                 self.leader_finality.entry(validator).or_default().push(us);
-                self.series.push((now.since_us(Timestamp::new(START_US)), us));
             }
         }
-        let mut twice = Vec::new();
         for id in block.body.ids() {
             if let Some(submission) = self.open.remove(id) {
                 self.latencies.push(now.since_us(submission.at));
                 self.telling.insert(*id, submission);
-                if self.expired.contains(id) {
-                    twice.push(*id);
-                }
             }
             if let Some(submission) = self.telling.get(id).copied().filter(|it| it.place == validator) {
                 self.telling.remove(id);
                 self.client_latencies.push(now.since_us(submission.at));
             }
         }
-        twice
     }
 }
 
 impl Simulation {
-    pub(super) fn report(&mut self) -> Report {
-        let start = Timestamp::new(START_US);
-        let figures = std::mem::replace(&mut self.figures, Figures::new(start));
-        let fresh = HashAlgorithm::Sha256.hasher("agent-mesh/trace/v2");
-        let trace = std::mem::replace(&mut self.trace, fresh);
+    pub(super) fn report(self) -> (Report, Samples) {
+        let figures = self.figures;
         let fast_blocks = figures.paths.values().filter(|fast| **fast).count() as u64;
         let height = figures.paths.keys().next_back().copied().unwrap_or(0);
         let latency = Spread::of(&figures.latencies);
@@ -152,7 +147,7 @@ impl Simulation {
         let committed = |host: &Host| host.engine.as_ref().map_or(0, |e| e.status().last_committed.height.get());
         let heights = self.hosts.iter().map(committed).collect();
         let name = |(name, number): (&&'static str, u64)| ((*name).to_owned(), number);
-        Report {
+        let report = Report {
             validators: self.scenario.validators,
             seed: self.scenario.seed,
             violations: self.watch.violations().to_vec(),
@@ -164,7 +159,11 @@ impl Simulation {
             heights,
             fast_blocks,
             slow_blocks: figures.paths.len() as u64 - fast_blocks,
-            accused: self.watch.accused_set().iter().copied().collect(),
+            accused: self.watch.accused_set(),
+            byzantine: self.scenario.byzantine().into_iter().collect(),
+            guilty: self.watch.guilty(),
+            bound: self.scenario.bound(),
+            longest_wait_in_views: self.watch.longest_wait_in_views(),
             view: figures.view.get(),
             lost_views: figures.view.get().saturating_sub(1).saturating_sub(height),
             latency_p50_us: latency.p50_us,
@@ -182,8 +181,13 @@ impl Simulation {
             refused: figures.refused.iter().map(|(at, count)| name((at, *count))).collect(),
             virtual_us: self.now.since_us(Timestamp::new(START_US)),
             events: self.queue.planned(),
-            series: figures.series,
-            trace_hash: trace.finish().to_string(),
-        }
+            trace_hash: self.trace.finish().to_string(),
+        };
+        let samples = Samples {
+            blocks: figures.blocks,
+            latencies_us: figures.latencies,
+            client_latencies_us: figures.client_latencies,
+        };
+        (report, samples)
     }
 }

@@ -153,8 +153,11 @@ fn runs_of(regime: Regime, size: (u16, u64, u64), seed: u64, policies: &[Studied
     let mut rows = Vec::new();
     for policy in policies {
         let make = |setup: Setup, host: usize| optimizer(*policy, setup, parameters(), host, &trace);
-        let (report, learned) = Simulation::with_optimizers(scenario(), &make)?.run_with_optimizers();
-        rows.push(row(regime, *policy, &scenario(), &report, &learned));
+        let (report, samples, learned) = Simulation::with_optimizers(scenario(), &make)?.run_with_optimizers();
+        let mut row = row(regime, *policy, &scenario(), &report, &learned);
+        let series: Vec<(u64, u64)> = samples.blocks.iter().map(|block| (block.at_us, block.took_us)).collect();
+        row.recovery_ms = regime.changes_at_us(duration_us).and_then(|at| recovery_ms(&series, at));
+        rows.push(row);
     }
     let always = rows.iter().find(|row| row.policy == Studied::AlwaysSend.name());
     if let Some(always) = always.map(|row| row.vote_bytes_per_value) {
@@ -195,7 +198,7 @@ fn row(regime: Regime, policy: Studied, scenario: &Scenario, report: &Report, le
         holds_used: mean(&|m| m.counters.holds_used as f64 / ended(m)),
         worst_hold_ms: up.iter().map(|m| ms(m.counters.wasted_us_max)).fold(0.0, f64::max),
         hold_bound_ms: ms((2 * delta_us).min(settings.timer_ceiling_us / 4)),
-        recovery_ms: regime.changes_at_us(scenario.duration_us).and_then(|at| recovery_ms(&report.series, at)),
+        recovery_ms: None,
         vote_bytes_saved_percent: 0.0,
         violations: report.violations.len(),
     }
