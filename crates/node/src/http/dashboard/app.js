@@ -235,7 +235,7 @@ function drawValidators() {
   const now = Date.now() * 1000;
   const top = Math.max(0, ...seen.validators.map((validator) => validator.last_vote_view ?? 0));
   const rows = seen.validators.map((validator) => {
-    const [kind, state] = validator.accused ? ["bad", "proven faulty"] : validator.this_node ? ["", "this node"] : validator.connected ? ["", "connected"] : ["down", "not connected"];
+    const [kind, state] = validator.accused ? ["bad", "proven faulty"] : validator.key_overdue ? ["bad", "key overdue, votes do not count"] : validator.this_node ? ["", "this node"] : validator.connected ? ["", "connected"] : ["down", "not connected"];
     const behind = top - (validator.last_vote_view ?? 0);
     const vote = validator.last_vote_us ? `${span(Math.max(now - validator.last_vote_us, 0) / 1e6)} ago${behind > 3 ? `, ${count(behind)} views back` : ""}` : "none seen";
     const cell = (label, text, kind = "") => h(`td${kind}`, { "data-label": label }, text);
