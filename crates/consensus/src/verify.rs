@@ -35,8 +35,8 @@ impl<T> Verified<T> {
 
     /// Takes something for verified: only for the model checker, which makes each signature once and not in every state.
     #[cfg(feature = "checking")]
-    pub const fn assumed(inner: T) -> Self {
-        Self(inner)
+    pub const fn assumed(value: T) -> Self {
+        Self { value, epoch: Epoch::ZERO }
     }
 
     /// What was verified.
