@@ -196,12 +196,16 @@ fn secrets_of(root: &Path) -> Outcome<Vec<String>> {
         if path.is_dir() || path.to_string_lossy().ends_with(doctor::PUBLIC_SUFFIX) {
             continue;
         }
-        let text = fs::read_to_string(&path).map_err(|error| {
+        let bytes = fs::read(&path).map_err(|error| {
             Failure::failed(format!(
                 "cannot read {} to see that nothing of it gets into the bundle: {error}; run it as the node's user",
                 path.display()
             ))
         })?;
+        let Ok(text) = String::from_utf8(bytes.clone()) else {
+            secrets.extend([hex::encode(&bytes), BASE64.encode(&bytes)]);
+            continue;
+        };
         if let Ok(Value::Object(fields)) = serde_json::from_str(&text) {
             let hidden = fields.iter().filter(|(field, _)| !PUBLIC_FIELDS.contains(&field.as_str()));
             hidden.for_each(|(_, value)| collect(value, &mut secrets));
