@@ -98,6 +98,7 @@ impl NodeHandle {
                 "link_groups": groups,
                 "verification_rate": rate,
                 "acceleration": acceleration(),
+                "cryptography": crypto::report::Report::of(level),
                 "key_rotation_interval_s": context.config.limits.key_rotation_interval_s,
                 "epoch": context.epoch().get(),
                 "key_age_epochs": context.config.key_age(self.0.me),
