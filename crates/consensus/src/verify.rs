@@ -33,10 +33,11 @@ impl<T> Verified<T> {
         self.value
     }
 
-    /// Takes something for verified: only for the model checker, which makes each signature once and not in every state.
+    /// Takes something for verified: only for the model checker, which makes each signature once and not in every state,
+    /// and stays in the first epoch.
     #[cfg(feature = "checking")]
-    pub const fn assumed(value: T) -> Self {
-        Self { value, epoch: Epoch::ZERO }
+    pub const fn assumed(inner: T) -> Self {
+        Self { value: inner, epoch: Epoch::ZERO }
     }
 
     /// What was verified.

@@ -24,4 +24,4 @@ pub mod serve;
 
 pub use catchup::{CHUNK_BLOCKS, CHUNK_BYTES, CatchUpStatus};
 pub use engine::{Engine, EngineConfig, EngineStatus};
-pub use io::{AcceptAll, Admission, Application, AppliedBlock, Effect, Input, Keyring, Refusal, SubmitTicket};
+pub use io::{AcceptAll, Admission, AnyKey, Application, AppliedBlock, Effect, Input, Keyring, Refusal, SubmitTicket};
