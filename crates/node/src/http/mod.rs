@@ -56,6 +56,15 @@ pub fn client_provider() -> Arc<rustls::crypto::CryptoProvider> {
     tls::provider(false)
 }
 
+/// A proposal as a client sends it, from a body or from one line of a bulk; for checks of the parser from outside.
+///
+/// # Errors
+/// What the client is told.
+pub fn read_proposal(json: &[u8], line: bool) -> Result<crate::ProposalRequest, String> {
+    let read = if line { parse::line(json) } else { parse::object(json) };
+    read.map_err(|error| error.body.message.into_owned())
+}
+
 /// What all handlers share.
 struct Api {
     handle: NodeHandle,
