@@ -72,7 +72,8 @@ impl LogControl for LogFilter {
 }
 
 fn start_log(config: &Config) -> Option<Arc<LogFilter>> {
-    let shown = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|text| EnvFilter::try_new(text).is_ok());
+    let shown =
+        std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|text| !text.is_empty() && EnvFilter::try_new(text).is_ok());
     let shown = shown.unwrap_or_else(|| config.log.level.name().to_owned());
     let (filter, handle) = reload::Layer::new(EnvFilter::new(&shown));
     let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);

@@ -252,7 +252,7 @@ impl Metrics {
             zero(counters, &KINDS);
         }
         zero(&self.http_responses, &["2xx", "3xx", "4xx", "5xx"]);
-        zero(&self.http_refused, &["rate", "connections", "unauthorized", "forbidden", "tls"]);
+        zero(&self.http_refused, &["rate", "connections", "unauthorized", "forbidden", "media_type", "tls"]);
     }
 
     /// Everything in the text format 0.0.4.

@@ -407,7 +407,7 @@ fn started(handle: &NodeHandle, listeners: &[Listener]) -> serde_json::Value {
         "version": status.version, "network": status.network, "chain_id": status.chain_id, "validator": status.name, "index": status.index,
         "level": status.level, "policy": genesis.config.policy.name(), "epoch": status.epoch, "height": status.height,
         "quorum": status.quorum, "configuration": genesis.config.hash().to_string(),
-        "session_key": genesis.config.members[handle.0.me.as_usize()].session_key.to_string(),
+        "session_key": genesis.config.members[handle.0.me.as_usize()].session_key.to_string().chars().take(44).collect::<String>(),
         "http": listeners.iter().map(Listener::url).collect::<Vec<_>>(),
     })
 }

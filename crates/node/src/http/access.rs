@@ -161,7 +161,6 @@ mod tests {
             (Face::Api, &get, "/v1/anything/new", Some(Role::Read)),
             (Face::Api, &Method::POST, "/v1/proposals", Some(Role::Propose)),
             (Face::Api, &Method::POST, "/v1/verify", Some(Role::Read)),
-            (Face::Api, &Method::POST, "/v1/ai/mode", Some(Role::Admin)),
             (Face::Probe, &get, "/metrics", None),
             (Face::Admin, &get, "/readyz", None),
             (Face::Admin, &get, "/metrics", Some(Role::Admin)),

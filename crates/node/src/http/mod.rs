@@ -34,7 +34,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -207,6 +207,11 @@ async fn guard(State(api): State<Shared>, request: Request, next: Next) -> Respo
     response
 }
 
+fn is_json(headers: &HeaderMap) -> bool {
+    let found = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    found.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
 /// Lets a request in, or says why not: the reason for the metrics, and the answer.
 fn admit(api: &Shared, mut request: Request) -> Result<Request, Box<(&'static str, ApiError, Request)>> {
     let path = request.uri().path();
@@ -214,6 +219,12 @@ fn admit(api: &Shared, mut request: Request) -> Result<Request, Box<(&'static st
         let most = api.limits.max_requests_per_second;
         let message = format!("more than {most} requests in a second (api.max_requests_per_second)");
         return Err(Box::new(("rate", ApiError::busy(message), request)));
+    }
+    if path.starts_with("/v1/ai/") && request.method() == Method::POST && !is_json(request.headers()) {
+        // Any web page can make a browser send a form or text to this machine; JSON it cannot.
+        let message = "send application/json";
+        let error = ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message);
+        return Err(Box::new(("media_type", error, request)));
     }
     let Some(store) = &api.tokens else { return Ok(request) };
     let Some(role) = needed(api.face, request.method(), path) else { return Ok(request) };
