@@ -6,6 +6,8 @@
 Written from docs/formats.md alone; section numbers below are those of that page. It shares no code with agent-mesh, so that
 the two check each other. Every field but phases_ms is recomputed from genesis and proof.
 
+It checks proofs by votes of epoch 0, and says so for any other: the chain of epochs is not checked here.
+
 Exit code 0: the result holds. 1: it does not, or a file cannot be read. 2: wrong usage.
 
 Python 3.9 or later. Signatures need one package: networks of level 512, 768 or 1024 `pip install dilithium-py` (ML-DSA),
@@ -406,6 +408,9 @@ def merkle_root(genesis, leaf, index, count, siblings):
     return node
 
 
+ORDINARY, CLOSING, CARRIER = 0, 1, 2
+
+
 class Header:
     """Section 5."""
 
@@ -423,8 +428,9 @@ class Header:
         self.payload_len = reader.u32("payload length")
         self.threshold = reader.u16("threshold")
         self.time = reader.number("block time")
-        closing = reader.u8("closing flag")
-        need(closing == 0, "a closing header, which this version refuses" if closing == 1 else "the closing flag is out of range")
+        self.kind = reader.u8("block kind")
+        need(self.kind in (ORDINARY, CLOSING, CARRIER), "the block kind is out of range")
+        self.closing = (reader.digest("next configuration"), reader.digest("blocks root")) if self.kind == CLOSING else None
         self.encoded = reader.since(start)
 
     def hash(self, genesis):
@@ -442,7 +448,8 @@ class Header:
     def check_child_of(self, parent, genesis):
         need(self.parent_hash == parent.hash(genesis), "a descendant does not name the header before it")
         need(self.parent_view == parent.view, "a descendant names another view of its parent")
-        need(self.height == parent.height + 1, "heights are not consecutive")
+        need((parent.kind != ORDINARY) == (self.kind == CARRIER), "carriers, and nothing else, follow a closing block")
+        need(self.height == parent.height + (self.kind != CARRIER), "heights are not consecutive")
         need(self.time > parent.time, "block time does not advance")
 
 
@@ -555,20 +562,36 @@ def strength(genesis, path, weight):
 # --- 8 and 9: proof and result -----------------------------------------------------------------------------------------------------
 
 
+# Links carry identity signatures (HSS/LMS, SLH-DSA), which this script does not verify.
+LATER_EPOCHS = "the block's epoch is over, or is not the first: this script checks proofs by votes of epoch 0 only; use agent-mesh verify"
+
+
 def verify_proof(genesis, data):
     """Section 8: what the proof shows, as the fields of a result."""
     reader = Reader(data)
     need(reader.raw(4, "magic") == b"AMvp", "these bytes are not a proof")
-    need(reader.u16("proof version") == 1, "the proof has an unknown version")
+    need(reader.u16("proof version") == 2, "the proof has an unknown version")
     proposal = Proposal(reader)
     index, count = reader.u32("index"), reader.u32("count")
     siblings = reader.list(MAX_SIBLINGS, "siblings", lambda r: r.digest("sibling"))
+    system_count = reader.u32("system transactions")
+    system_root = reader.digest("system root") if system_count else b""
     first = SignedHeader(reader)
+    kind = reader.u8("finality")
+    need(kind in (1, 2), "the kind of finality is unknown")
+    if kind == 2:
+        reader.list(MAX_SIBLINGS, "siblings", lambda r: r.digest("sibling"))
+        first_link, links = reader.number("first link"), reader.u32("links")
+        need(first_link + links == first.header.epoch + 1 and links > 0, "the links are not those of the block's epoch")
+        raise NotChecked(LATER_EPOCHS)
     descendants = reader.list(MAX_DESCENDANTS, "descendants", Header)
     path = PATHS.get(reader.u8("finality path"))
     need(path, "the finality path is unknown")
     votes = reader.list(MAX_VOTES, "votes", lambda r: Vote(r, genesis))
-    reader.count(0, "epoch links")
+    first_link, links = reader.number("first link"), reader.u32("links")
+    need(first_link + links == first.header.epoch, "the links are not those of the block's epoch")
+    if first.header.epoch > 0:
+        raise NotChecked(LATER_EPOCHS)
     reader.finish()
 
     first.check(genesis)
@@ -579,7 +602,7 @@ def verify_proof(genesis, data):
         target = descendant
     proposal_id = proposal.id(genesis)
     root = merkle_root(genesis, proposal_id, index, count, siblings)
-    need(genesis.tagged(PAYLOAD_TAG, u32(0), u32(count), root) == header.payload_root, "the value is not in the block")
+    need(genesis.tagged(PAYLOAD_TAG, u32(system_count), u32(count), root, system_root) == header.payload_root, "the value is not in the block")
     need(header.time <= proposal.deadline, "the block is dated after the proposal's deadline")
     weight = weigh(genesis, path, votes, target)
 
