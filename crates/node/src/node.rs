@@ -29,6 +29,7 @@ use crate::handle::{Inner, LogControl, NodeError, NodeHandle, ProposalRequest};
 use crate::home::{Home, HomeError, OpenHome};
 use crate::http::{self, Fronts, Listener};
 use crate::hub::{End, FinalBlock, Hub};
+use crate::limits::signing_cost_us;
 use crate::metrics::Metrics;
 use crate::peers::Peers;
 use crate::serving::Serving;
@@ -158,12 +159,13 @@ impl Node {
         let (genesis, config) = (self.open.genesis.clone(), self.open.config.clone());
         let (chain_id, me, epoch) = (genesis.chain_id(), self.open.index, Arc::clone(&genesis.config));
         let records = Arc::new(StoreRecords(store.reader()));
+        let signing_us = signing_cost_us(epoch.level).map_err(|error| StartError::System(error.to_string()))?;
         let setup = EngineConfig {
             config: Arc::clone(&epoch),
             chain_id,
             created: genesis.created,
             me: Some(me),
-            settings: config.settings(),
+            settings: config.settings(signing_us),
             max_batch_size: config.batching.max_batch_size as usize,
             mempool: config.mempool_limits(),
             adaptive_forwarding: config.batching.load_balancing == LoadBalancing::Adaptive,
