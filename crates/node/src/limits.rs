@@ -10,7 +10,7 @@ use engine::mempool::MempoolLimits;
 use storage::StoreOptions;
 use transport::LinkLimits;
 
-use crate::config::{AiMode, Config};
+use crate::config::Config;
 
 /// Signatures that must fit into Δ: a leader's header, two votes, and as many again for a processor that is shared.
 const SIGNATURES_PER_DELTA: u64 = 6;
@@ -95,10 +95,5 @@ impl Config {
             Some((_, port)) => format!("0.0.0.0:{port}"),
             None => self.network.listen.to_string(),
         }
-    }
-
-    /// Whether the optimizer's advice is followed.
-    pub(crate) fn follows_advice(&self) -> bool {
-        self.ai_optimization.mode == AiMode::On
     }
 }
