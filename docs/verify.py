@@ -11,7 +11,7 @@ It checks proofs by votes of epoch 0, and says so for any other: the chain of ep
 Exit code 0: the result holds. 1: it does not, or a file cannot be read. 2: wrong usage.
 
 Python 3.9 or later. Signatures need one package: networks of level 512, 768 or 1024 `pip install dilithium-py` (ML-DSA),
-networks of level 0 `pip install cryptography` (Ed25519).
+networks of level 2048 also `pip install slh-dsa`, networks of level 0 `pip install cryptography` (Ed25519).
 """
 
 import base64
@@ -42,13 +42,16 @@ NODE_TAG = b"agent-mesh/node/v1"
 PAYLOAD_TAG = b"agent-mesh/payload/v1"
 
 # name: (id, bytes of a public key, bytes of a signature)
-ALGORITHMS = {"ed25519": (1, 32, 64), "ml-dsa-44": (2, 1312, 2420), "ml-dsa-65": (3, 1952, 3309), "ml-dsa-87": (4, 2592, 4627)}
+TWO_FAMILIES = "ml-dsa-87+slh-dsa-sha2-128f"
+ALGORITHMS = {"ed25519": (1, 32, 64), "ml-dsa-44": (2, 1312, 2420), "ml-dsa-65": (3, 1952, 3309), "ml-dsa-87": (4, 2592, 4627),
+              TWO_FAMILIES: (8, 2624, 21_715)}
 # dimension: (level id, signature algorithm, hash)
 LEVELS = {
     0: (0, "ed25519", hashlib.sha256),
     512: (1, "ml-dsa-44", hashlib.sha256),
     768: (2, "ml-dsa-65", hashlib.sha256),
     1024: (3, "ml-dsa-87", hashlib.sha384),
+    2048: (4, TWO_FAMILIES, hashlib.sha384),
 }
 POLICIES = {"standard": 1, "high": 2, "cnsa": 3}
 
@@ -185,6 +188,28 @@ def ml_dsa_verifier(algorithm):
     return verify
 
 
+def two_families_verifier():
+    first = ml_dsa_verifier("ml-dsa-87")
+    try:
+        import slhdsa
+        from slhdsa.lowlevel import parameters
+    except ImportError:
+        raise NotChecked("this network signs with two families: pip install dilithium-py slh-dsa") from None
+    label = b"agent-mesh/" + TWO_FAMILIES.encode()
+
+    def verify(key, message, signature):
+        message = bytes([len(label)]) + label + message
+        if not first(key[:2592], message, signature[:4627]):
+            return False
+        try:
+            second = slhdsa.PublicKey.from_digest(key[2592:], slhdsa.sha2_128f)
+            return bool(second.verify_pure(message, signature[4627:], ctx=b""))
+        except (slhdsa.SLHDSAException, ValueError, IndexError, AssertionError):
+            return False
+
+    return verify
+
+
 # --- 3: genesis ------------------------------------------------------------------------------------------------------------------
 
 
@@ -281,7 +306,7 @@ class Genesis:
         self.network = check_name(g["network"], "network")
         created = integer(g["created_us"], MAX_NUMBER, "created_us")
         level = integer(g["level"], U32, "level")
-        need(level in LEVELS, f"there is no level {level} (2048 is reserved)")
+        need(level in LEVELS, f"there is no level {level}")
         level_id, self.algorithm, self.hash = LEVELS[level]
         policy = string(g["security_level"], "security_level")
         need(policy in POLICIES, f"security_level {policy!r} is unknown")
@@ -304,13 +329,17 @@ class Genesis:
                   + u8(self.fast_path) + u8(0) + limits)
         self.chain_id = self.tagged(GENESIS_TAG, u32(1) + lengthed(self.network.encode()) + u64(created) + config)
         self.config_hash = self.tagged(b"agent-mesh/config/v1", config)
-        self.verify_bytes = ed25519_verifier() if level == 0 else ml_dsa_verifier(self.algorithm)
+        if level == 2048:
+            self.verify_bytes = two_families_verifier()
+        else:
+            self.verify_bytes = ed25519_verifier() if level == 0 else ml_dsa_verifier(self.algorithm)
 
     def read_validators(self, entries):
         need(isinstance(entries, list) and 1 <= len(entries) <= MAX_VALIDATORS, "validators is not a list of 1 to 1000")
         self.n = len(entries)
         self.names, self.keys = [], []
         addresses, links, encoded = [], [], b""
+        link_algorithm = "ml-dsa-87" if self.algorithm == TWO_FAMILIES else self.algorithm
         for place, entry in enumerate(entries):
             what = f"validator {place}"
             v = fields(entry, what, ("index", "name", "address", "session_key", "link_key"), ("identity_key",))
@@ -318,10 +347,10 @@ class Genesis:
             self.names.append(check_name(v["name"], f"{what}: name"))
             addresses.append(check_address(v["address"], f"{what}: address"))
             self.keys.append(public_key(v["session_key"], self.algorithm, f"{what}: session_key"))
-            links.append(public_key(v["link_key"], self.algorithm, f"{what}: link_key"))
+            links.append(public_key(v["link_key"], link_algorithm, f"{what}: link_key"))
             encoded += lengthed(self.names[-1].encode()) + lengthed(addresses[-1].encode())
-            for key in (self.keys[-1], links[-1]):
-                encoded += u8(ALGORITHMS[self.algorithm][0]) + lengthed(key)
+            for algorithm, key in ((self.algorithm, self.keys[-1]), (link_algorithm, links[-1])):
+                encoded += u8(ALGORITHMS[algorithm][0]) + lengthed(key)
             encoded += identity_key(v.get("identity_key"), f"{what}: identity_key")
         for what, values in (("name", self.names), ("address", addresses), ("session key", self.keys), ("link key", links)):
             need(len(set(values)) == len(values), f"two validators have the same {what}")

@@ -115,3 +115,34 @@ fn hss_verifies_the_test_cases_of_rfc_8554() {
         }
     }
 }
+
+/// `docs/vectors/container-768.json`, which `docs/vectors/container.py` opens too; `UPDATE_GOLDEN=1` writes a new one.
+#[test]
+fn the_container_of_the_documentation_opens() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/vectors/container-768.json");
+    let plain: Vec<u8> = (0..70_000_u32).map(|i| (i * 7 % 251) as u8).collect();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        let (secret, public) = DecapsulationKey::generate(KemAlgorithm::MlKem768).unwrap();
+        let mut container = Vec::new();
+        crate::container::encrypt(&public, b"order 7", &mut plain.as_slice(), &mut container).unwrap();
+        let vector = serde_json::json!({
+            "encapsulation_key": hex::encode(public.as_bytes()),
+            "decapsulation_key": hex::encode(secret.secret_bytes().unwrap().as_slice()),
+            "aad": "order 7",
+            "plaintext_bytes": plain.len(),
+            "plaintext_sha256": hex::encode(sha2::Sha256::digest(&plain)),
+            "container_b64": STANDARD.encode(&container),
+        });
+        std::fs::write(path, serde_json::to_string_pretty(&vector).unwrap() + "\n").unwrap();
+    }
+    let vector: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let public = EncapsulationKey::from_bytes(KemAlgorithm::MlKem768, &bytes(&vector, "encapsulation_key")).unwrap();
+    let key = DecapsulationKey::from_secret_bytes(&bytes(&vector, "decapsulation_key"), &public).unwrap();
+    let container = STANDARD.decode(vector["container_b64"].as_str().unwrap()).unwrap();
+    let (mut input, mut out) = (container.as_slice(), Vec::new());
+    let header = crate::container::ContainerHeader::read(&mut input).unwrap();
+    header.open(&key, b"order 7", &mut input, &mut out).unwrap();
+    assert_eq!(out, plain);
+}

@@ -75,7 +75,7 @@ fn setup(config: &Config, epoch: &EpochConfig, me: ValidatorIndex, seed: u64) ->
         q_max: quorum.q_max(),
         q_fast: if epoch.fast_path { quorum.q_fast() } else { u32::MAX },
         base_ten_thousandths: epoch.ratios.base.ten_thousandths(),
-        settings: config.settings(),
+        settings: config.settings(crate::limits::signing_cost_us(epoch.level).unwrap_or(0)),
         vote_bytes: epoch.level.signature_algorithm().signature_len() as u64 + VOTE_HEAD_BYTES,
         seed,
     }

@@ -5,17 +5,42 @@ use std::sync::Arc;
 use consensus::config::EpochConfig;
 use consensus::replica::Settings;
 use consensus::types::ValidatorIndex;
+use crypto::{CryptoError, SecurityLevel, SigningKey};
 use engine::mempool::MempoolLimits;
 use storage::StoreOptions;
 use transport::LinkLimits;
 
 use crate::config::Config;
 
+/// Signatures that must fit into Δ: a leader's header, two votes, and as many again for a processor that is shared.
+const SIGNATURES_PER_DELTA: u64 = 6;
+/// Δ never starts above this, however slow the machine.
+const MAX_START_DELTA_US: u64 = 10_000_000;
+
+/// What a signature of a level costs here and now, in microseconds: the median of three, with a key for the purpose.
+pub(crate) fn signing_cost_us(level: SecurityLevel) -> Result<u64, CryptoError> {
+    let key = SigningKey::generate(level.signature_algorithm())?;
+    let mut times = [0; 3];
+    for time in &mut times {
+        let begun = std::time::Instant::now();
+        key.sign("timing", &[0; 64])?;
+        *time = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+    }
+    times.sort_unstable();
+    Ok(times[1])
+}
+
 impl Config {
-    /// Timers of the replica.
-    pub(crate) fn settings(&self) -> Settings {
+    /// Timers of the replica. Where signing is slow (level 2048: some 20 ms, several times a view) Δ starts higher, unless the
+    /// file sets it.
+    pub(crate) fn settings(&self, signing_us: u64) -> Settings {
         let network = &self.network;
-        let delta_us = u64::from(network.delta_ms) * 1_000;
+        let configured_us = u64::from(network.delta_ms) * 1_000;
+        let delta_us = if self.is_explicit("network.delta_ms") {
+            configured_us
+        } else {
+            configured_us.max(SIGNATURES_PER_DELTA * signing_us).min(MAX_START_DELTA_US)
+        };
         Settings {
             delta_us,
             timer_floor_us: u64::from(network.view_timer_floor_deltas) * delta_us,

@@ -31,6 +31,7 @@ use crate::home::{Home, HomeError, OpenHome};
 use crate::http::{self, Fronts, Listener};
 use crate::hub::{End, FinalBlock, Hub};
 use crate::keys::{KeysError, NodeKeys};
+use crate::limits::signing_cost_us;
 use crate::metrics::Metrics;
 use crate::peers::Peers;
 use crate::rotation::keep_rotating;
@@ -177,11 +178,13 @@ impl Node {
                  its identity has renewed the key. If this home was restored from a backup, that is why"
             );
         }
+        let level = context.config.level;
+        let signing_us = signing_cost_us(level).map_err(|error| StartError::System(error.to_string()))?;
         let setup = EngineConfig {
             genesis: Arc::clone(&first),
             name: Some(genesis.config.members[me.as_usize()].name.clone()),
             keys: Arc::<NodeKeys>::clone(&keys),
-            settings: config.settings(),
+            settings: config.settings(signing_us),
             max_batch_size: config.batching.max_batch_size as usize,
             mempool: config.mempool_limits(),
             adaptive_forwarding: config.batching.load_balancing == LoadBalancing::Adaptive,
