@@ -19,7 +19,7 @@ use consensus::vote::Statement;
 use consensus::votes::{Vote, VoteTable};
 use crypto::Digest;
 
-use crate::universe::{Local, NOW, Said, Universe};
+use crate::universe::{Local, MAX_BLOCKS, NOW, Said, Universe};
 
 /// Long after every view timer.
 const LONG_AFTER_US: u64 = 600_000_000;
@@ -62,8 +62,8 @@ struct Knowledge {
     nullified: bool,
     silent: bool,
     caught: bool,
-    against: u32,
-    against_without_leader: u32,
+    /// |E| against each block that it stands for, or may stand for in this very step, with the leader and without.
+    against: [(u8, u8); MAX_BLOCKS],
 }
 
 /// What others have said in one view, as far as it may matter who: the leader, and the rest in any order.
@@ -251,7 +251,14 @@ impl<'a> Oracle<'a> {
         let threshold =
             |slot: usize| u32::from(self.universe.blocks[view as usize - 1][slot].header.header().threshold);
         let far = quorum.p() + quorum.f() + 1;
-        let lock = (own.lock > 0 && !own.nulled).then(|| hash(usize::from(own.lock) - 1));
+        let mut against = [(0, 0); MAX_BLOCKS];
+        for (slot, counts) in against.iter_mut().enumerate() {
+            let mine = usize::from(own.lock) == slot + 1 || (own.lock == 0 && headers >> slot & 1 == 1);
+            if mine && !own.nulled {
+                let count = |without| table.against_count(&hash(slot), without).min(far) as u8;
+                *counts = (count(None), count(Some(leader)));
+            }
+        }
         Knowledge {
             headers,
             notarized: bits(&|slot| table.is_notarized(&hash(slot), quorum)),
@@ -260,8 +267,7 @@ impl<'a> Oracle<'a> {
             nullified: table.is_nullified(quorum),
             silent: table.is_empty(),
             caught: table.is_conflicted(leader),
-            against: lock.map_or(0, |lock| table.against_count(&lock, None).min(far)),
-            against_without_leader: lock.map_or(0, |lock| table.against_count(&lock, Some(leader)).min(far)),
+            against,
         }
     }
 

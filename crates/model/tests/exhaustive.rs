@@ -19,15 +19,15 @@ fn all_is_well(byzantine: u16, with_fast: usize, without: usize) {
 
 #[test]
 fn a_byzantine_replica_that_never_leads() {
-    all_is_well(0, 1_311, 3_644);
+    all_is_well(0, 1_793, 3_644);
 }
 
 #[test]
 fn a_byzantine_leader_of_the_first_view() {
-    all_is_well(1, 6_587, 15_636);
+    all_is_well(1, 8_802, 15_636);
 }
 
 #[test]
 fn a_byzantine_leader_of_the_second_view() {
-    all_is_well(2, 5_646, 13_576);
+    all_is_well(2, 8_573, 13_576);
 }
