@@ -1,6 +1,8 @@
 //! The command line `agent-mesh`: one module a verb.
 
+mod admin;
 mod ai;
+mod audit;
 mod client;
 mod config;
 mod debug;
@@ -21,6 +23,7 @@ mod sim;
 mod start;
 mod status;
 mod study;
+mod token;
 mod values;
 mod verify;
 mod words;
@@ -41,6 +44,8 @@ struct Cli {
     /// Print JSON instead of words.
     #[arg(long, global = true)]
     json: bool,
+    #[command(flatten)]
+    access: client::access::AccessArgs,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -74,6 +79,15 @@ enum Verb {
     /// Ask a node's optimizer: recommendations, metrics, parameters, mode.
     #[command(subcommand)]
     Ai(ai::Verb),
+    /// Make, list and revoke tokens of a node's HTTP API.
+    #[command(subcommand)]
+    Token(token::Verb),
+    /// Check, or show, a validator's audit log.
+    #[command(subcommand)]
+    Audit(audit::Verb),
+    /// Use the admin verbs of a running node.
+    #[command(subcommand)]
+    Admin(admin::Verb),
     /// Find out what is wrong with nodes, their network or a home, and what to do.
     Doctor(doctor::Args),
     /// Gather what a bug report needs.
@@ -88,6 +102,7 @@ enum Verb {
 
 fn run(cli: Cli) -> Outcome {
     let output = Output { json: cli.json };
+    cli.access.keep()?;
     match cli.verb {
         Verb::Init(args) => init::run(&args, output),
         Verb::Genesis(verb) => genesis::run(&verb, output),
@@ -101,6 +116,9 @@ fn run(cli: Cli) -> Outcome {
         Verb::Quorum(args) => quorum::run(&args, output),
         Verb::Config(verb) => config::run(&verb, output),
         Verb::Ai(verb) => ai::run(&verb, output),
+        Verb::Token(verb) => token::run(&verb, output),
+        Verb::Audit(verb) => audit::run(&verb, output),
+        Verb::Admin(verb) => admin::run(&verb, output),
         Verb::Doctor(args) => doctor::run(&args, output),
         Verb::Debug(verb) => debug::run(&verb, output),
         Verb::Evidence(verb) => evidence::run(&verb, output),
