@@ -98,6 +98,7 @@ impl NodeHandle {
                 "link_groups": groups,
                 "verification_rate": rate,
                 "acceleration": acceleration(),
+                "cryptography": crypto::report::Report::of(level),
                 "epoch": config.epoch.get(),
                 "key_age_s": key_age_s,
                 "key_rotation_interval_s": config.limits.key_rotation_interval_s,
