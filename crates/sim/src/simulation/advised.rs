@@ -19,7 +19,7 @@ impl Simulation {
     pub fn with_optimizers(scenario: Scenario, make: &dyn Fn(Setup, usize) -> Optimizer) -> Result<Self, String> {
         let mut simulation = Self::new(scenario)?;
         for at in 0..simulation.hosts.len() {
-            let setup = setup(&simulation.scenario, &simulation.hosts[at].setup.config, at);
+            let setup = setup(&simulation.scenario, &simulation.hosts[at].setup.genesis.config, at);
             simulation.hosts[at].optimizer = Some(make(setup, at));
         }
         simulation.common_numbers = true;
