@@ -7,6 +7,7 @@
 
 mod access;
 mod admin;
+mod ai;
 mod blocks;
 mod body;
 mod bulk;
@@ -155,6 +156,11 @@ fn clients() -> Router<Shared> {
         .route("/v1/evidence", get(reads::evidence))
         .route("/v1/genesis", get(reads::genesis))
         .route("/v1/verify", post(verify::verify))
+        .route("/v1/ai/recommendations", get(ai::recommendations))
+        .route("/v1/ai/metrics", get(ai::metrics))
+        .route("/v1/ai/network", get(ai::network))
+        .route("/v1/ai/parameters", get(ai::parameters).post(ai::update))
+        .route("/v1/ai/mode", get(ai::mode).post(ai::set_mode))
         .route("/v1/openapi.json", get(openapi::document))
 }
 
