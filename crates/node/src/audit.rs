@@ -6,6 +6,7 @@
 
 mod check;
 mod entry;
+pub(crate) mod events;
 mod file;
 mod throttle;
 

@@ -23,6 +23,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use transport::{Class, Frame, Links};
 
 use crate::advisor::OptimizerHandle;
+use crate::audit::events;
 use crate::clock::Clock;
 use crate::hub::Hub;
 use crate::keys::SharedKeys;
@@ -334,6 +335,8 @@ impl Running {
         *core.verifier.write().unwrap_or_else(PoisonError::into_inner) = verifier;
         core.final_view.store(ordinal(context.epoch(), 0), Ordering::Relaxed);
         core.hub.entered_epoch();
+        let step = events::epoch(&core.epochs.borrow().config, &context.config, context.start.height.get());
+        core.hub.audit.record("epoch", step);
         core.epochs.send_replace(Arc::clone(context));
     }
 
