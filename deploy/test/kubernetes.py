@@ -182,7 +182,8 @@ class Cluster:
             address = sh("docker", "inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name).strip()
             while subprocess.run(["curl", "-sfo", "/dev/null", "--max-time", "2", f"http://{address}{probe}"]).returncode != 0:
                 if time.monotonic() > deadline:
-                    sys.exit(f"{name} does not become ready:\n{sh('docker', 'logs', '--tail', '5', name)}")
+                    logs = subprocess.run(["docker", "logs", "--tail", "5", name], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                    sys.exit(f"{name} does not become ready:\n{logs.stdout}")
                 time.sleep(0.2)
             print(f"{name} is ready: {address}{probe}")
 

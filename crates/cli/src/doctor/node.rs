@@ -362,19 +362,20 @@ fn peers(node: &Snapshot, report: &mut Report) {
 }
 
 fn optimizer(node: &Snapshot, report: &mut Report) {
-    let accuracy = node.metrics.get("ai_optimization_accuracy");
     let swings = swings(&node.blocks);
     let swinging =
         swings.filter(|(changes, blocks)| *blocks >= FEW_BLOCKS && *changes as f64 > SWINGING * *blocks as f64);
-    let inaccurate = accuracy.filter(|accuracy| *accuracy < 0.5);
-    if swinging.is_none() && inaccurate.is_none() {
-        return report.passed("optimizer");
-    }
+    // Not a number before data.
+    let skill = node.metrics.get("agent_mesh_ai_skill");
     let swung = swinging.map(|(changes, blocks)| {
         format!("the threshold changed {changes} times in {blocks} blocks of the same leaders")
     });
-    let wrong = inaccurate.map(|accuracy| format!("{:.0} % of its predictions come true", accuracy * 100.0));
-    let evidence = [swung, wrong].into_iter().flatten().collect::<Vec<_>>().join("; ");
+    let worse = skill.filter(|skill| *skill < 0.0);
+    let worse = worse.map(|skill| format!("it predicts worse than guessing the average (skill {skill:.2})"));
+    let evidence = [swung, worse].into_iter().flatten().collect::<Vec<_>>().join("; ");
+    if evidence.is_empty() {
+        return report.passed("optimizer");
+    }
     report.warning(
         "optimizer-not-converging",
         node.subject(),

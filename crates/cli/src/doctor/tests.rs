@@ -21,7 +21,7 @@ agent_mesh_peer_verification_rate{validator="1"} 1
 agent_mesh_session_key_age_seconds 100
 agent_mesh_key_rotation_interval_seconds 3600
 agent_mesh_catchup_lag_blocks 0
-ai_optimization_accuracy NaN
+agent_mesh_ai_skill NaN
 "#;
 
 fn well(name: &str) -> Snapshot {
@@ -112,7 +112,7 @@ fn the_guides_three_cases_are_found() {
     assert_eq!(checks(&swinging), [(Severity::Warning, "optimizer-not-converging")]);
     assert!(swinging[0].2.contains("changed 54 times in 54 blocks"), "{}", swinging[0].2);
     assert_eq!(
-        checks(&found(with_metrics("ai_optimization_accuracy 0.4"))),
+        checks(&found(with_metrics("agent_mesh_ai_skill -0.4"))),
         [(Severity::Warning, "optimizer-not-converging")]
     );
 }
