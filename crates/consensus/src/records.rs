@@ -36,12 +36,25 @@ pub enum Table {
     Pending,
     /// Evidence; the engine's.
     Evidence,
+    /// Expired proposals by the height that they expired with, so that they can be forgotten; the engine's.
+    Expiries,
+    /// Single facts about the store; the engine's.
+    Meta,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 7] =
-        [Self::Votes, Self::Headers, Self::Bodies, Self::Finals, Self::Ids, Self::Pending, Self::Evidence];
+    pub const ALL: [Self; 9] = [
+        Self::Votes,
+        Self::Headers,
+        Self::Bodies,
+        Self::Finals,
+        Self::Ids,
+        Self::Pending,
+        Self::Evidence,
+        Self::Expiries,
+        Self::Meta,
+    ];
 
     /// The table's name in the store.
     pub const fn name(self) -> &'static str {
@@ -53,6 +66,8 @@ impl Table {
             Self::Ids => "ids",
             Self::Pending => "pending",
             Self::Evidence => "evidence",
+            Self::Expiries => "expiries",
+            Self::Meta => "meta",
         }
     }
 }

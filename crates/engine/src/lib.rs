@@ -19,8 +19,10 @@ mod io;
 mod ledger;
 pub mod mempool;
 pub mod records;
+mod retention;
 pub mod serve;
 
 pub use catchup::{CHUNK_BLOCKS, CHUNK_BYTES, CatchUpStatus};
 pub use engine::{Engine, EngineConfig, EngineStatus};
 pub use io::{AcceptAll, Admission, Application, AppliedBlock, Effect, Input, Refusal, SubmitTicket};
+pub use retention::{PruneOrder, Retention};

@@ -11,8 +11,9 @@ use consensus::Encode;
 use consensus::body::Proposal;
 use consensus::header::HEADER_TAG;
 use consensus::message::Message;
+use consensus::records::Record;
 use consensus::replica::{Advice, Recipient, SignRequest, Ticket};
-use consensus::types::{Timestamp, ValidatorIndex};
+use consensus::types::{Height, Timestamp, ValidatorIndex};
 use consensus::verify::{Content, Verified};
 use consensus::vote::BUNDLE_TAG;
 use crypto::{Digest, SigningKey};
@@ -38,6 +39,7 @@ pub(crate) enum CoreInput {
     LinkUp(ValidatorIndex),
     LinkDown(ValidatorIndex),
     Advice(Advice),
+    Prunable { first: Height, records: Vec<Record> },
     Persisted(Ticket),
     Fatal(String),
     Stop,
@@ -89,6 +91,7 @@ pub(crate) struct Core {
     pub(crate) hub: Arc<Hub>,
     pub(crate) final_view: Arc<AtomicU64>,
     pub(crate) serving: Serving,
+    pub(crate) sender: CoreSender,
 }
 
 struct Running {
@@ -192,6 +195,7 @@ impl Running {
             }
             CoreInput::LinkUp(peer) => Input::LinkUp(peer),
             CoreInput::LinkDown(peer) => Input::LinkDown(peer),
+            CoreInput::Prunable { first, records } => Input::Prunable { first, records },
             CoreInput::Advice(advice) => Input::Advice(advice),
             CoreInput::Persisted(ticket) => Input::Persisted { ticket },
             CoreInput::Fatal(error) => return Err(error),
@@ -240,6 +244,7 @@ impl Running {
             Effect::Persist { ticket, records } => self.step.persist(ticket, records),
             Effect::Index(records) => self.step.index(records),
             Effect::Send { to, message } => self.send(to, &message),
+            Effect::ReadPrunable(order) => core.serving.read_prunable(order, core.sender.clone()),
             Effect::ServeChain { to, above, upto } => core.serving.serve(to, above, upto),
             Effect::Accepted { ticket, outcomes } => {
                 core.hub.accepted(&outcomes);

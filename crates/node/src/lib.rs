@@ -21,6 +21,7 @@ mod node;
 mod peers;
 mod serving;
 pub mod setup;
+mod store_mark;
 pub mod views;
 mod witness;
 mod writer;

@@ -30,6 +30,7 @@ use crate::hub::{End, FinalBlock, Hub};
 use crate::metrics::Metrics;
 use crate::peers::Peers;
 use crate::serving::Serving;
+use crate::store_mark;
 use crate::views::ResultView;
 use crate::writer::Writer;
 
@@ -109,6 +110,8 @@ impl NodeOptions {
 pub struct Node {
     options: NodeOptions,
     open: OpenHome,
+    /// Whether the store is the one that the session key has always voted from.
+    remembers: bool,
     store: Option<FjallStore>,
     running: Option<Running>,
 }
@@ -130,7 +133,15 @@ impl Node {
         let names: Vec<&str> = Table::ALL.iter().map(|table| table.name()).collect();
         let network = open.genesis.chain_id().as_bytes().to_vec();
         let store = FjallStore::open(&open.home.store(), &names, open.config.store_options(network))?;
-        Ok(Self { options, open, store: Some(store), running: None })
+        let remembers = store_mark::belongs(&open.home.keys(), &store.id())
+            .map_err(|error| StartError::System(format!("{}: {error}", open.home.keys().display())))?;
+        if !remembers {
+            tracing::warn!(
+                "this session key has voted from another store, so it may have forgotten votes: the node follows and serves, but does not \
+                 vote in this epoch (D5). It votes again with a new session key"
+            );
+        }
+        Ok(Self { options, open, remembers, store: Some(store), running: None })
     }
 
     /// What the operator should know about the configuration.
@@ -161,6 +172,8 @@ impl Node {
             mempool: config.mempool_limits(),
             adaptive_forwarding: config.batching.load_balancing == LoadBalancing::Adaptive,
             application: Arc::clone(&self.options.application),
+            retention: config.retention(&epoch),
+            abstain: !self.remembers,
         };
         let mut effects = Vec::new();
         let engine = Engine::restore(&setup, records.as_ref(), &mut effects)?;
@@ -195,6 +208,7 @@ impl Node {
             engine,
             clock: Clock::new(),
             session_key: self.open.session_key.clone(),
+            sender: core_sender.clone(),
             serving: Serving::new(
                 Arc::clone(&records),
                 links.clone(),

@@ -306,6 +306,10 @@ pub struct StatusView {
     pub view_timer_us: u64,
     /// Validators proven faulty.
     pub accused: usize,
+    /// Lowest block held here; those below are beyond the retention.
+    pub held_from: u64,
+    /// Whether this validator votes and proposes; if not, it only follows (docs/operations.md).
+    pub voting: bool,
     /// How this node catches up with the others.
     pub catch_up: CatchUpView,
 }

@@ -135,6 +135,8 @@ pub struct Replica {
     observed: Vec<Observation>,
     /// When the rules were last evaluated.
     seen_now: Timestamp,
+    /// Whether I vote and propose; if not, I only follow.
+    voting: bool,
 }
 
 impl Replica {
@@ -177,6 +179,7 @@ impl Replica {
             started: false,
             observed: Vec::new(),
             seen_now: created,
+            voting: true,
             configured: settings,
             settings,
             config,
@@ -232,6 +235,31 @@ impl Replica {
         self.sign_outbox(effects);
         self.pull_on_time(now, effects);
         self.tell_observed(effects);
+    }
+
+    /// Whether this replica votes and proposes. One that may have forgotten a vote (D5), or lacks ids that a block could repeat, only follows.
+    pub const fn set_voting(&mut self, voting: bool) {
+        self.voting = voting;
+    }
+
+    /// Whether this replica votes and proposes.
+    pub const fn is_voting(&self) -> bool {
+        self.voting && self.me.is_some()
+    }
+
+    /// Goes on from a later block, which the caller has proven final: what lies between is nowhere to be had any more.
+    pub fn skip_to(&mut self, base: Tip, payloads: &mut dyn Payloads) {
+        if base.height <= self.last_committed.height || base.view <= self.last_final.view {
+            return;
+        }
+        (self.last_final, self.last_committed) = (base, base);
+        (self.tip_proof, self.proven) = (None, None);
+        self.views = self.views.split_off(&base.view.next());
+        self.outbox.retain(|statement| statement.view() > base.view);
+        self.prune(base.view, &[], payloads);
+        for (_, block) in self.tree.iter_mut() {
+            block.justified = false; // judged again from the new base
+        }
     }
 
     /// My index; an observer has none.
@@ -326,7 +354,7 @@ impl Replica {
     }
 
     fn leads(&self, view: View) -> bool {
-        self.me == Some(self.config.leader(view))
+        self.is_voting() && self.me == Some(self.config.leader(view))
     }
 
     /// Queues the statements of this step as one bundle for signing. Held-back Finalize votes ride along with a Notarize.

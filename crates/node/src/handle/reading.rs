@@ -22,6 +22,11 @@ impl NodeHandle {
         self.0.hub.published()
     }
 
+    /// Height of the lowest block that is held here; those below are beyond the retention.
+    pub fn held_from(&self) -> u64 {
+        self.0.hub.status().held_from.get()
+    }
+
     /// A final block with its values; `None` if the height is not final here yet.
     pub fn block(&self, height: u64) -> Result<Option<BlockView>, NodeError> {
         self.block_view(height, true)
@@ -30,7 +35,7 @@ impl NodeHandle {
     /// Up to `limit` final blocks from `from` on, without values.
     pub fn blocks(&self, from: u64, limit: usize) -> Result<Vec<BlockView>, NodeError> {
         let mut views = Vec::new();
-        for height in from.max(1)..=self.height() {
+        for height in from.max(self.held_from())..=self.height() {
             if views.len() >= limit {
                 break;
             }
@@ -94,6 +99,8 @@ impl NodeHandle {
             peers: links.len(),
             view_timer_us: status.view_timer_us,
             accused: self.0.hub.accused().len(),
+            held_from: status.held_from.get(),
+            voting: status.voting,
             catch_up: CatchUpView {
                 lag: status.catch_up.target.get().saturating_sub(status.last_committed.height.get()),
                 peers: status.catch_up.peers,

@@ -55,7 +55,12 @@ pub(super) async fn one(
         None => Ok(None),
     });
     let Some(bytes) = found.await? else {
-        let last = api.handle.height();
+        let (first, last) = (api.handle.held_from(), api.handle.height());
+        if (1..first).contains(&height) {
+            return Err(ApiError::gone(format!(
+                "the block of height {height} is beyond the retention of this node; the lowest one held has {first}"
+            )));
+        }
         return Err(ApiError::not_found(format!(
             "there is no final block of height {height} here; the last one has {last}"
         )));
