@@ -258,7 +258,7 @@ impl Node {
         let peers = genesis.config.members.iter().enumerate().map(|(at, member)| PeerInfo {
             index: at as u16,
             name: member.name.clone(),
-            address: member.address.clone(),
+            address: self.open.peers.get(&member.name).unwrap_or(&member.address).clone(),
             link_key: member.link_key.clone(),
         });
         let limits = self.open.config.link_limits(max_frame_bytes(&genesis.config));
