@@ -78,6 +78,23 @@ pub enum CryptoError {
     /// A ciphertext of one parameter set was given to a key of another.
     #[error("the ciphertext belongs to another key-encapsulation algorithm than the key")]
     KemMismatch,
+    /// A passphrase without a character.
+    #[error("the passphrase is empty: put it on the first line of its file")]
+    PassphraseEmpty,
+    /// What is sealed does not open.
+    #[error("the passphrase is wrong, or the sealed secret was changed")]
+    Sealed,
+    /// What is sealed asks for too much.
+    #[error(
+        "the sealed secret asks for {memory_kib} KiB and {passes} passes of Argon2id; allowed are 1048576 KiB and 32 passes: \
+         it was not written by this program"
+    )]
+    SealedCost {
+        /// Memory in KiB.
+        memory_kib: u32,
+        /// Passes.
+        passes: u32,
+    },
     /// The library failed where only exhaustion of memory or entropy can make it fail.
     #[error("the cryptographic library failed to {0}: is the machine out of memory or entropy?")]
     Library(&'static str),

@@ -1,6 +1,7 @@
 //! Key files: one signing key as versioned JSON on disk.
 
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,15 +12,29 @@ use crate::error::CryptoError;
 use crate::hss::HssHeights;
 use crate::keyfile_disk as disk;
 use crate::public_key::PublicKey;
+use crate::sealed::{Argon2Cost, PROTECTION, Passphrase, Sealed};
 use crate::signature::SignatureAlgorithm;
 use crate::signing_key::SigningKey;
 
 const FORMAT: &str = "agent-mesh-key";
 const VERSION: u32 = 1;
-/// The only protection of this version; the field is the place for encryption at rest.
 const UNPROTECTED: &str = "none";
 /// Room for the longest key file; a larger file is refused unread.
-pub(crate) const MAX_FILE_LEN: usize = 16 * 1024;
+pub(crate) const MAX_FILE_LEN: usize = 64 * 1024;
+
+/// The passphrase of all key files of this process, when there is one.
+static PASSPHRASE: RwLock<Option<(Passphrase, Argon2Cost)>> = RwLock::new(None);
+
+/// From now on this process seals every key file that it writes, and opens sealed ones, with this passphrase.
+///
+/// It is for the process as a whole so that no path that writes a key (a rotation, say) can forget it.
+pub fn set_key_passphrase(passphrase: Passphrase, cost: Argon2Cost) {
+    *PASSPHRASE.write().unwrap_or_else(PoisonError::into_inner) = Some((passphrase, cost));
+}
+
+pub(crate) fn key_passphrase() -> Option<(Passphrase, Argon2Cost)> {
+    PASSPHRASE.read().unwrap_or_else(PoisonError::into_inner).clone()
+}
 
 /// What a key is used for. A key of one kind is never accepted in place of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -121,12 +136,29 @@ pub enum KeyFileError {
     },
     /// Protected in a way this release does not know.
     #[error(
-        "key file {path} is protected in a way this program does not know (it knows only \"none\"): \
+        "key file {path} is protected in a way this program does not know (it knows \"none\" and \"argon2id+aes-256-gcm\"): \
          use the release that wrote it, or remove the protection there"
     )]
     Protection {
         /// The file.
         path: PathBuf,
+    },
+    /// Sealed, and no passphrase is at hand.
+    #[error(
+        "key file {path} is sealed with a passphrase: put the passphrase into a file of mode 0600 and name that file in \
+         AGENT_MESH_PASSPHRASE_FILE (or --passphrase-file)"
+    )]
+    PassphraseNeeded {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Sealed, and it does not open.
+    #[error("key file {path}: {source}")]
+    Unsealing {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: CryptoError,
     },
     /// A key for something else.
     #[error("key file {path} holds a key of kind {found}, needed is {expected}: check which file is configured where")]
@@ -179,7 +211,10 @@ struct Contents {
     algorithm: SignatureAlgorithm,
     public_key: PublicKey,
     protection: String,
-    seed: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    seed: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sealed: Option<Sealed>,
     /// Tree heights of a stateful key, absent otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     tree_heights: Option<HssHeights>,
@@ -203,6 +238,15 @@ impl Stored {
 impl Drop for Contents {
     fn drop(&mut self) {
         self.seed.zeroize();
+    }
+}
+
+impl Contents {
+    /// What is authenticated with a sealed seed: all that says which key it is.
+    fn context(&self) -> String {
+        let heights = self.tree_heights.map(|heights| heights.to_string()).unwrap_or_default();
+        let Self { format, version, kind, name, public_key, .. } = self;
+        format!("{format}\n{version}\n{kind}\n{name}\n{public_key}\n{heights}")
     }
 }
 
@@ -270,17 +314,28 @@ pub(crate) fn read_stored(path: &Path, expected_kind: KeyKind) -> Result<Stored,
             reason: "tree_heights belong to HSS/LMS keys, and only there",
         });
     }
+    let malformed = || KeyFileError::Malformed { path: path(), line: 0, column: 0 };
     let mut seed = Zeroizing::new([0; 32]);
-    let decoded = STANDARD.decode_slice(&contents.seed, seed.as_mut_slice());
-    if decoded != Ok(seed.len()) {
-        return Err(KeyFileError::Malformed { path: path(), line: 0, column: 0 });
+    match (&contents.seed, &contents.sealed) {
+        (Some(text), None) => {
+            if STANDARD.decode_slice(text, seed.as_mut_slice()) != Ok(seed.len()) {
+                return Err(malformed());
+            }
+        }
+        (None, Some(sealed)) => {
+            let (passphrase, _) = key_passphrase().ok_or_else(|| KeyFileError::PassphraseNeeded { path: path() })?;
+            let opened = sealed.open(&passphrase, contents.context().as_bytes());
+            let opened = opened.map_err(|source| KeyFileError::Unsealing { path: path(), source })?;
+            seed.copy_from_slice(opened.get(..32).filter(|_| opened.len() == 32).ok_or_else(malformed)?);
+        }
+        _ => return Err(malformed()),
     }
     let (name, public_key) = (contents.name.clone(), contents.public_key.clone());
     Ok(Stored { name, public_key, seed, tree_heights: contents.tree_heights })
 }
 
 fn encode(kind: KeyKind, stored: &Stored, path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
-    let contents = Contents {
+    let mut contents = Contents {
         format: FORMAT.to_owned(),
         version: VERSION,
         kind,
@@ -288,10 +343,18 @@ fn encode(kind: KeyKind, stored: &Stored, path: &Path) -> Result<Zeroizing<Vec<u
         algorithm: stored.public_key.algorithm(),
         public_key: stored.public_key.clone(),
         protection: UNPROTECTED.to_owned(),
-        seed: STANDARD.encode(stored.seed.as_slice()),
+        seed: None,
+        sealed: None,
         tree_heights: stored.tree_heights,
         created_unix_s: disk::unix_time_s(),
     };
+    if let Some((passphrase, cost)) = key_passphrase() {
+        let sealed = Sealed::seal(&passphrase, cost, contents.context().as_bytes(), stored.seed.as_slice())?;
+        contents.sealed = Some(sealed);
+        PROTECTION.clone_into(&mut contents.protection);
+    } else {
+        contents.seed = Some(STANDARD.encode(stored.seed.as_slice()));
+    }
     // Reserved at once, so that growing leaves no copy of the seed behind.
     let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE_LEN));
     serde_json::to_writer_pretty(&mut *bytes, &contents).map_err(|error| KeyFileError::Io {
@@ -322,8 +385,13 @@ fn decode(bytes: &[u8], path: &Path) -> Result<Contents, KeyFileError> {
     if header.version != VERSION {
         return Err(KeyFileError::Version { path: path.to_path_buf(), version: header.version });
     }
-    if header.protection != UNPROTECTED {
+    if header.protection != UNPROTECTED && header.protection != PROTECTION {
         return Err(KeyFileError::Protection { path: path.to_path_buf() });
     }
-    serde_json::from_slice(bytes).map_err(malformed)
+    let contents: Contents = serde_json::from_slice(bytes).map_err(malformed)?;
+    // What the field says is what is there, so that nobody takes a bare key for a sealed one.
+    if (contents.protection == PROTECTION) != contents.sealed.is_some() {
+        return Err(KeyFileError::Protection { path: path.to_path_buf() });
+    }
+    Ok(contents)
 }

@@ -106,6 +106,17 @@ fn publish(temporary: &Path, path: &Path, if_exists: IfExists) -> Result<(), Key
     fs::rename(temporary, path).map_err(failed("rename", path))
 }
 
+/// Overwrites a file with zeros, durably, and removes it. What the file system or the disk keeps elsewhere is out of reach.
+pub(crate) fn erase(path: &Path) -> Result<(), KeyFileError> {
+    let len = fs::metadata(path).map_err(failed("look at", path))?.len().min(MAX_FILE_LEN as u64);
+    let mut file = OpenOptions::new().write(true).open(path).map_err(failed("erase", path))?;
+    file.write_all(&vec![0; len as usize]).and_then(|()| file.sync_all()).map_err(failed("erase", path))?;
+    fs::remove_file(path).map_err(failed("remove", path))?;
+    File::open(directory_of(path))
+        .and_then(|directory| directory.sync_all())
+        .map_err(failed("sync the directory of", path))
+}
+
 /// The bytes of a key file that only its owner can read.
 pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
     read_up_to(path, MAX_FILE_LEN)

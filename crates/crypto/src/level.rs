@@ -23,7 +23,7 @@ pub enum SecurityLevel {
     Level768,
     /// ML-KEM-1024, ML-DSA-87, SHA-384: NIST category 5, the CNSA 2.0 set.
     Level1024,
-    /// Two families at once: ML-KEM-1024 with FrodoKEM-1344, ML-DSA-87 with SLH-DSA-SHA2-128f, SHA-384. Links are of one family.
+    /// Two families at once: ML-KEM-1024 with HQC-256, ML-DSA-87 with SLH-DSA-SHA2-128f, SHA-384. Links are of one family.
     Level2048,
 }
 
@@ -94,7 +94,8 @@ impl SecurityLevel {
             Self::Classical => None,
             Self::Level512 => Some(KemAlgorithm::MlKem512),
             Self::Level768 => Some(KemAlgorithm::MlKem768),
-            Self::Level1024 | Self::Level2048 => Some(KemAlgorithm::MlKem1024),
+            Self::Level1024 => Some(KemAlgorithm::MlKem1024),
+            Self::Level2048 => Some(KemAlgorithm::MlKem1024Hqc256),
         }
     }
 
