@@ -1,7 +1,9 @@
 //! Benchmarks of agent-mesh: medians, percentiles and ratios of one run on one machine, never a verdict.
 //!
+//! `cargo run --release -p bench -- catchup [--blocks 5000] [--clients 4] [--level 768]`
 //! `cargo run --release -p bench -- local [--validators 4,6,10] [--seconds 10] [--level 768]`
 
+mod catchup;
 mod cluster;
 mod floor;
 mod load;
@@ -9,12 +11,13 @@ mod local;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: bench local [--validators 4,6,10] [--seconds 10] [--lone 200] [--level 768]\n       bench floor [--level 768]";
+const USAGE: &str = "usage: bench local [--validators 4,6,10] [--seconds 10] [--lone 200] [--level 768]\n       bench catchup [--blocks 5000] [--clients 4] [--level 768]\n       bench floor [--level 768]";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let result = match args.first().map(String::as_str) {
         Some("local") => local::run(&args[1..]),
+        Some("catchup") => catchup::run(&args[1..]),
         Some("floor") => floor::run(&args[1..]),
         // The benchmark runs itself as the validator processes.
         Some(cluster::NODE_VERB) => cluster::node_main(&args[1..]),

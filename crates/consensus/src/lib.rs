@@ -17,6 +17,7 @@ pub mod config;
 pub mod evidence;
 pub mod genesis;
 pub mod header;
+pub mod logfile;
 pub mod merkle;
 pub mod message;
 pub mod mutation;

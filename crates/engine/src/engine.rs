@@ -404,7 +404,9 @@ impl Engine {
             return false;
         }
         let base = Tip { view: first.parent_view, height, hash: first.parent_hash, time: Timestamp::ZERO };
-        self.replica.skip_to(base, &mut self.values);
+        if !self.replica.skip_to(base, &mut self.values) {
+            return false;
+        }
         self.memory_until = first.time.after_ms(self.values.config.limits.max_timeout_ms);
         self.values.index.push(Base { first: first.height, memory_until: self.memory_until }.record());
         self.pruner.begin_at(first.height);
@@ -613,7 +615,7 @@ impl Engine {
     fn forward(&mut self, effects: &mut Vec<Effect>) {
         let Some(me) = self.replica.me() else { return };
         let view = self.replica.view();
-        if self.values.config.leader(view) == me {
+        if self.values.config.leader(view) == me && self.replica.is_voting() {
             return; // my own turn: no need to bother others
         }
         let leaders = if self.values.adaptive_forwarding {

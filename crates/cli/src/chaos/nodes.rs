@@ -32,10 +32,6 @@ impl Nodes {
         self.running.len()
     }
 
-    pub(super) const fn network(&self) -> &LocalNetwork {
-        &self.network
-    }
-
     pub(super) fn client(&self, index: usize) -> Outcome<Client> {
         Client::new(&format!("http://{}", self.network.api(index)))
     }

@@ -248,9 +248,10 @@ impl Replica {
     }
 
     /// Goes on from a later block, which the caller has proven final: what lies between is nowhere to be had any more.
-    pub fn skip_to(&mut self, base: Tip, payloads: &mut dyn Payloads) {
+    /// False if something above it is final here already.
+    pub fn skip_to(&mut self, base: Tip, payloads: &mut dyn Payloads) -> bool {
         if base.height <= self.last_committed.height || base.view <= self.last_final.view {
-            return;
+            return false;
         }
         (self.last_final, self.last_committed) = (base, base);
         (self.tip_proof, self.proven) = (None, None);
@@ -260,6 +261,7 @@ impl Replica {
         for (_, block) in self.tree.iter_mut() {
             block.justified = false; // judged again from the new base
         }
+        true
     }
 
     /// My index; an observer has none.
