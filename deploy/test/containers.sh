@@ -41,8 +41,12 @@ height() { inside "$1" status --json | awk -F'[:,]' '/"height"/ {print $2 + 0}';
 at_least() { [ "$(height "$1")" -ge "$2" ]; }
 unhealthy() { ! inside "$1" status --health; }
 hardened=(--read-only --cap-drop ALL --security-opt no-new-privileges)
-# What a log says up to a height: everything but the path and the certificate, which may differ from validator to validator.
-log_digest() { inside "$1" log --json --values --limit "$2" | sed -E 's/"(path|finalized_by_height)":[^,]*,//g' | sha256sum | cut -c1-32; }
+# What all logs must agree on up to a height: which block stands where, and its values.
+log_digest() {
+  inside "$1" log --json --values --limit "$2" \
+    | python3 -c 'import json, sys
+for line in sys.stdin: b = json.loads(line); print(b["height"], b["hash"], b["parent_hash"], b["epoch"], b["view"], b["leader"], b["time_us"], b["values"])' | sha256sum | cut -c1-32
+}
 propose() { # FROM COUNT NODE…: values FROM… to these nodes, all final or it fails
   local from=$1 count=$2 nodes=() i started; shift 2
   for i in "$@"; do nodes+=(--node "$(url "$i")"); done
@@ -93,6 +97,9 @@ if command -v prometheus >/dev/null && [ -f "$root/deploy/prometheus/rules.yml" 
   eventually 30 "Prometheus sees all $n targets up" counts 'count(up{job="agent-mesh"} == 1)' "$n"
   bad_rules() { ask rules | python3 -c 'import json,sys; g=json.load(sys.stdin)["data"]["groups"]; r=[x for y in g for x in y["rules"]]; print(len(r), "rules,", sum(x["health"]!="ok" for x in r), "not evaluated"); sys.exit(any(x["health"]!="ok" for x in r) or not r)'; }
   eventually 30 "every rule evaluates" bad_rules
+  for name in $(grep -ohE '\b(agent_mesh|consensus|quantum|ai|byzantine|network|process)_[a-z_]+' "$root/deploy/prometheus/rules.yml" | sort -u); do
+    [ "$(count "count({__name__=\"$name\"}) or vector(0)")" -gt 0 ] || echo "         no series yet: $name"
+  done
   say "$(bad_rules); firing in a healthy network: $(count 'count(ALERTS{alertstate="firing"}) or vector(0)')"
 fi
 
@@ -114,6 +121,9 @@ docker kill -s KILL "$id-v5" >/dev/null
 say "v5 killed"
 propose 20001 200 0 1 2 3 4
 [ -n "$prometheus_pid" ] && eventually 60 "Prometheus sees v5 down" counts 'count(up{job="agent-mesh"} == 0)' 1
+"$mesh" doctor $(for i in 0 1 2 3 4; do echo --node "$(url "$i")"; done) >"$work/doctor" && fail "the doctor finds nothing"
+grep -q '^WARNING  *validator-down  v5$' "$work/doctor" || { cat "$work/doctor"; fail "the doctor does not name v5"; }
+say "the doctor names v5"
 ahead=$(height 0)
 docker start "$id-v5" >/dev/null
 eventually 90 "v5 is back and has caught up" at_least 5 "$ahead"
@@ -126,4 +136,5 @@ for i in $(seq 1 $((n - 1))); do [ "$(log_digest "$i" "$common")" = "$first" ] |
 say "the logs of all $n validators are the same up to height $common: $first"
 docker stats --no-stream --format '{{.Name}}  CPU {{.CPUPerc}}  memory {{.MemUsage}}' $(for i in $(seq 0 $((n - 1))); do echo "$id-v$i"; done) | sed 's/^/         /'
 for i in $(seq 0 $((n - 1))); do docker stop -t 20 "$id-v$i" >/dev/null; [ "$(docker inspect -f '{{.State.ExitCode}}' "$id-v$i")" = 0 ] || fail "v$i did not stop by itself"; done
+say "store of v0: $(du -sh "$(docker volume inspect -f '{{.Mountpoint}}' "$id-data0")" 2>/dev/null | cut -f1)"
 say "all stopped within their time, exit code 0"

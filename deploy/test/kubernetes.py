@@ -8,7 +8,7 @@
 `run` needs docker, the image agent-mesh-quantum:test and deploy/docker/dist/agent-mesh (deploy/test/containers.sh makes both).
 As `kubectl` it knows what bootstrap.sh uses and refuses the rest.
 """
-import json, os, re, subprocess, sys, tempfile, time
+import json, os, re, shutil, subprocess, sys, tempfile, time
 
 import yaml
 
@@ -25,7 +25,20 @@ def sh(*args, check=True, stdin=None):
 
 
 def render(directory):
-    return sh(real_kubectl(), "kustomize", directory)
+    if shutil.which(real_kubectl()):
+        return sh(real_kubectl(), "kustomize", directory)
+    # Without kubectl the manifests as they are: what kustomize adds is the namespace and the generated ConfigMap.
+    kustomization = yaml.safe_load(open(os.path.join(directory, "kustomization.yaml")))
+    text = []
+    for resource in kustomization["resources"]:
+        path = os.path.join(directory, resource)
+        text.append(render(path) if os.path.isdir(path) else open(path).read())
+    documents = list(yaml.safe_load_all("\n---\n".join(text)))
+    for change in kustomization.get("replicas", []):
+        for document in documents:
+            if document["kind"] == "StatefulSet" and document["metadata"]["name"] == change["name"]:
+                document["spec"]["replicas"] = change["count"]
+    return yaml.safe_dump_all(documents)
 
 
 def real_kubectl():

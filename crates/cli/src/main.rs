@@ -3,7 +3,9 @@
 mod chaos;
 mod client;
 mod config;
+mod debug;
 mod devnet;
+mod doctor;
 mod evidence;
 mod failure;
 mod genesis;
@@ -15,6 +17,7 @@ mod propose;
 mod quorum;
 mod result;
 mod signals;
+mod sim;
 mod start;
 mod status;
 mod values;
@@ -69,9 +72,16 @@ enum Verb {
     /// Check, make or show a configuration.
     #[command(subcommand)]
     Config(config::Verb),
+    /// Find out what is wrong with nodes, their network or a home, and what to do.
+    Doctor(doctor::Args),
+    /// Gather what a bug report needs.
+    #[command(subcommand)]
+    Debug(debug::Verb),
     /// Check evidence against a validator.
     #[command(subcommand)]
     Evidence(evidence::Verb),
+    /// Run a network in virtual time, with faults and attackers, and check that nothing breaks.
+    Sim(sim::Args),
 }
 
 fn run(cli: Cli) -> Outcome {
@@ -89,7 +99,10 @@ fn run(cli: Cli) -> Outcome {
         Verb::Log(args) => log::run(&args, output),
         Verb::Quorum(args) => quorum::run(&args, output),
         Verb::Config(verb) => config::run(&verb, output),
+        Verb::Doctor(args) => doctor::run(&args, output),
+        Verb::Debug(verb) => debug::run(&verb, output),
         Verb::Evidence(verb) => evidence::run(&verb, output),
+        Verb::Sim(args) => sim::run(&args, output),
     }
 }
 

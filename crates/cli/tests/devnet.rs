@@ -231,3 +231,65 @@ fn busy_and_expired_have_exit_codes_of_their_own() {
     assert_eq!(expired.json()["state"], "expired");
     expired.fails(4);
 }
+
+#[test]
+fn the_doctor_and_the_dump_look_at_real_nodes() {
+    let _alone = alone();
+    let mut network = Network::new(2, "");
+    (0..2).for_each(|index| network.start(index));
+    let (urls, home) = ([network.url(0), network.url(1)], network.home(0));
+    eventually("values become final", || (network.height(0) > 0 && network.height(1) > 0).then_some(()));
+    let well = run(&["doctor", "--json", "--node", &urls[0], "--node", &urls[1], "--home", text(&home)]);
+    let said = well.json();
+    let checks = |said: &Value| -> Vec<String> {
+        let findings = said["findings"].as_array().unwrap().iter();
+        findings
+            .filter(|found| found["severity"] != "info")
+            .map(|found| found["check"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    // Two validators have nobody to spare, and the disk of a test machine is what it is.
+    let ignored = |check: &String| check.starts_with("disk") || check.starts_with("slow");
+    assert!(checks(&said).iter().all(ignored), "{said:#}");
+    let passed = said["passed"].to_string();
+    for check in
+        ["reachable", "same-log", "clocks", "key-modes", "identity", "running", "peers-reachable", "verification"]
+    {
+        assert!(passed.contains(check), "{check} is not in {passed}");
+    }
+
+    // A key that others may read, a peer that is gone, a node that does not answer.
+    let key = home.join("keys/session.key.json");
+    Command::new("chmod").arg("644").arg(&key).status().unwrap();
+    network.kill(1);
+    eventually("the loss is found", || {
+        let ran = run(&["doctor", "--json", "--node", &urls[0], "--node", &urls[1], "--home", text(&home)]);
+        let found = checks(&ran.json());
+        let all = ["unreachable", "key-mode", "no-reserve", "peers-unreachable", "identity"];
+        (ran.code == 1 && all.iter().all(|check| found.iter().any(|found| found == check))).then_some(())
+    });
+    Command::new("chmod").arg("600").arg(&key).status().unwrap();
+    assert!(run(&["doctor", "--node", &urls[1]]).fails(3).is_empty());
+
+    // The bundle holds no secret, even if a log does.
+    let seed =
+        serde_json::from_slice::<Value>(&std::fs::read(&key).unwrap()).unwrap()["seed"].as_str().unwrap().to_owned();
+    let (log, bundle) = (network.dir.path().join("leaky.log"), network.dir.path().join("bundle.json"));
+    std::fs::write(&log, format!("something went wrong\nseed {seed}\n")).unwrap();
+    let dump = ["debug", "dump", text(&bundle), "--node", &urls[0], "--home", text(&home), "--log", text(&log)];
+    let ran = run(&dump);
+    assert!(ran.err.contains("1 pieces of key material"), "{}", ran.err);
+    ran.ok();
+    let written = std::fs::read_to_string(&bundle).unwrap();
+    for name in ["session.key.json", "link.key.json"] {
+        let file: Value = serde_json::from_slice(&std::fs::read(home.join("keys").join(name)).unwrap()).unwrap();
+        let secret = file["seed"].as_str().unwrap();
+        assert!(secret.len() >= 32 && !written.contains(secret), "{name} is in the bundle");
+    }
+    let parsed: Value = serde_json::from_str(&written).unwrap();
+    assert!(parsed["log"].as_str().unwrap().contains("something went wrong"));
+    assert_eq!(parsed["nodes"][&urls[0]]["/v1/status"]["body"]["name"], "v0");
+    assert!(parsed["nodes"][&urls[0]]["/metrics"]["body"].as_str().unwrap().contains("agent_mesh_height"));
+    assert_eq!(parsed["home"]["genesis"]["network"], "local");
+    assert!(run(&dump).fails(1).contains("exists already"));
+}

@@ -371,10 +371,11 @@ impl Engine {
             }
             Input::Persisted { ticket } => {
                 let later = self.expiring.split_off(&Ticket(ticket.0 + 1));
-                for ids in std::mem::replace(&mut self.expiring, later).into_values() {
-                    effects.push(Effect::Expired(ids));
-                }
-                replica::Input::Persisted { ticket }
+                let expired = std::mem::replace(&mut self.expiring, later);
+                self.drive(now, replica::Input::Persisted { ticket }, effects);
+                // The block that makes them expired is told first.
+                effects.extend(expired.into_values().map(Effect::Expired));
+                return;
             }
             Input::Submit { ticket, proposals } => return self.submit(now, ticket, proposals, effects),
             Input::Advice(advice) => replica::Input::Advice(advice),

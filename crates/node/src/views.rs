@@ -310,6 +310,9 @@ pub struct StatusView {
     pub held_from: u64,
     /// Whether this validator votes and proposes; if not, it only follows (docs/operations.md).
     pub voting: bool,
+    /// The node's clock, microseconds since the Unix epoch.
+    #[serde(default)]
+    pub now_us: u64,
     /// How this node catches up with the others.
     pub catch_up: CatchUpView,
 }

@@ -11,13 +11,15 @@ mod genesis;
 mod host;
 pub mod invariants;
 pub mod network;
+pub mod plot;
 mod queue;
 pub mod report;
 pub mod scenario;
 mod simulation;
+pub mod sweep;
 mod wire;
 
 pub use genesis::network;
-pub use report::{Report, Spread};
+pub use report::{Bound, Report, Samples, Spread};
 pub use scenario::{Clocks, Cpu, Disk, Fault, Scenario, Timers};
 pub use simulation::Simulation;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crypto::HashAlgorithm;
 use serde::Serialize;
 
 /// Times in microseconds: how many, their mean and their quantiles.
@@ -44,6 +45,17 @@ impl Spread {
     }
 }
 
+/// What a network withstands, and whether a scenario stays within it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Bound {
+    /// f: Byzantine validators tolerated.
+    pub max_byzantine: u32,
+    /// c: crashed validators tolerated beside them.
+    pub max_crashed: u32,
+    /// Whether the scenario has no more of either; then nothing may be violated.
+    pub kept: bool,
+}
+
 /// What a run has shown.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
@@ -75,6 +87,14 @@ pub struct Report {
     pub slow_blocks: u64,
     /// Validators accused with proof by an honest validator.
     pub accused: Vec<u16>,
+    /// Validators that were Byzantine.
+    pub byzantine: Vec<u16>,
+    /// Who is provably guilty when everything that was sent to anyone is put together, and of what.
+    pub guilty: BTreeMap<u16, String>,
+    /// What the network withstands, and whether the scenario stays within it.
+    pub bound: Bound,
+    /// The most views that a value took to a final block after the faults had ended.
+    pub longest_wait_in_views: u64,
     /// Highest view of any honest host.
     pub view: u64,
     /// Views that became no final block.
@@ -111,6 +131,35 @@ pub struct Report {
     pub events: u64,
     /// Hash of everything that happened, in hex: equal for equal runs.
     pub trace_hash: String,
+}
+
+/// One hash over the trace hashes of many runs, in hex.
+pub fn hash_of_hashes(reports: &[Report]) -> String {
+    let mut hasher = HashAlgorithm::Sha256.hasher("agent-mesh/traces/v1");
+    reports.iter().for_each(|report| hasher.update(report.trace_hash.as_bytes()));
+    hasher.finish().to_string()
+}
+
+/// What pictures are drawn of; not part of the report.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Samples {
+    /// Final blocks in the order in which they became final.
+    pub blocks: Vec<BlockSample>,
+    /// From submission to finality anywhere, in microseconds.
+    pub latencies_us: Vec<u64>,
+    /// From submission to finality at the validator that it was submitted to.
+    pub client_latencies_us: Vec<u64>,
+}
+
+/// A final block, as the first honest validator told it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BlockSample {
+    /// When it was told, in microseconds after the start.
+    pub at_us: u64,
+    /// How long after it was sent.
+    pub took_us: u64,
+    /// Final in one round.
+    pub fast: bool,
 }
 
 impl Report {

@@ -146,7 +146,7 @@ impl Faults {
                     victim = (victim + 1) % nodes.len();
                 }
                 nodes.kill(victim);
-                let room = nodes.largest_file_kib(victim) + self.rng.u64(8..256);
+                let room = self.rng.u64(128..2_048);
                 nodes.start(victim, Some(room))?;
                 self.counts.disk_full += 1;
                 self.down = Some((until.max(Instant::now() + DISK_PATIENCE), Down::DiskFull(victim)));

@@ -97,11 +97,6 @@ impl Nodes {
         Ok(fs::remove_dir_all(self.network.homes[index].store())?)
     }
 
-    /// The largest file of a validator's store, in KiB.
-    pub(super) fn largest_file_kib(&self, index: usize) -> u64 {
-        largest(&self.network.homes[index].store()) / 1024
-    }
-
     /// A validator that is down is started with the keys of another: it must refuse to run.
     pub(super) fn must_refuse_wrong_keys(&self, index: usize, other: usize) -> Outcome<bool> {
         let home = self.home(index);
@@ -159,14 +154,4 @@ fn spawn(home: &Path, log: &Path, file_kib: Option<u64>) -> Outcome<Child> {
     command.args(["start", "--exit-with-parent", "--home"]).arg(home).env_remove("NODE_ID");
     let command = command.stdin(Stdio::piped()).stdout(log.try_clone()?).stderr(log);
     Ok(command.spawn()?)
-}
-
-fn largest(dir: &Path) -> u64 {
-    let entries = fs::read_dir(dir).into_iter().flatten().flatten();
-    let sizes = entries.map(|entry| match entry.metadata() {
-        Ok(meta) if meta.is_dir() => largest(&entry.path()),
-        Ok(meta) => meta.len(),
-        Err(_) => 0,
-    });
-    sizes.max().unwrap_or(0)
 }

@@ -213,6 +213,11 @@ impl Client {
         Ok((response.status().as_u16(), body.map_err(|error| self.unreachable(error))?))
     }
 
+    /// `GET` of a path that answers with JSON.
+    pub(crate) fn value(&self, path: &str) -> Result<Value, ClientError> {
+        self.parse(&self.get(path, Duration::ZERO)?)
+    }
+
     /// A health endpoint: whether it says healthy, and what it says. Also an unhealthy node answers.
     pub(crate) fn health(&self, path: &str) -> Result<(bool, Value), ClientError> {
         let (status, body) = self.look(path)?;

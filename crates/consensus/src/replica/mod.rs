@@ -2,7 +2,7 @@
 //!
 //! - [`rules`]: R1–R7, each in one function.
 //! - [`intake`]: what messages change.
-//! - [`pull`]: R8, what is missing and who is asked.
+//! - [`pull`]: R8, who is asked and answered; [`status`]: what is missing.
 //! - [`pace`]: timers, hints and the heartbeat.
 //! - [`batch`]: how large my blocks are, and how long they wait to fill.
 //! - [`durable`]: D1–D4, what is written before what is said.
@@ -17,6 +17,7 @@ mod observe;
 mod pace;
 mod pull;
 mod rules;
+mod status;
 #[cfg(test)]
 mod tests;
 mod tree;

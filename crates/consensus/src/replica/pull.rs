@@ -1,14 +1,13 @@
 //! R8: what is missing, who is asked, and what others are told that ask.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crypto::Digest;
 
 use super::{Effect, Recipient, Replica};
-use crate::bounds::{FAR_BEHIND_BLOCKS, MAX_ANSWER_ITEMS, MAX_STATUS_ITEMS};
+use crate::bounds::{FAR_BEHIND_BLOCKS, MAX_ANSWER_ITEMS};
 use crate::header::SignedHeader;
 use crate::message::{Answer, Message, Status};
-use crate::mutation::{Mutation, mutated};
 use crate::types::{Timestamp, ValidatorIndex, View};
 use crate::votes::Vote;
 
@@ -27,7 +26,7 @@ const ANSWER_BYTES: usize = 2 * 1024 * 1024;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pulls {
     /// The highest view that each peer has spoken of.
-    heard: BTreeMap<ValidatorIndex, View>,
+    pub(super) heard: BTreeMap<ValidatorIndex, View>,
     /// When a peer was last asked, and how often since it last answered: each time it is given twice as long.
     asked: BTreeMap<ValidatorIndex, (Timestamp, u32)>,
     /// Peers to be asked at a time, unless what is missing has come by then.
@@ -222,62 +221,6 @@ impl Replica {
                 sent.push(vote);
             }
         }
-    }
-
-    /// What I have and lack.
-    pub(super) fn status(&self) -> Status {
-        let mut status = Status {
-            epoch: self.config.epoch,
-            view: self.view,
-            final_view: self.last_final.view,
-            committed_height: self.last_committed.height,
-            ..Status::default()
-        };
-        let heard = self.pulls.heard.values().max().copied().unwrap_or_default().get();
-        let top = heard.min(self.view.get() + crate::bounds::VIEW_WINDOW).max(self.view.get());
-        for view in self.last_final.view.get() + 1..=top {
-            if status.nullifications.len() >= MAX_STATUS_ITEMS {
-                break;
-            }
-            let lacks = |state: &super::ViewState| {
-                !state.nullified && (state.notarized.is_empty() || !mutated(Mutation::PullWithoutKinds))
-            };
-            if self.views.get(&View::new(view)).is_none_or(lacks) {
-                status.nullifications.push(View::new(view));
-            }
-        }
-        let mut headers = BTreeSet::new();
-        for (view, state) in &self.views {
-            let named: BTreeSet<Digest> =
-                state.votes.hashes().into_iter().chain(state.headers.iter().copied()).collect();
-            for hash in named {
-                let any = state.nullified || !state.notarized.is_empty();
-                let lacks = !state.notarized.contains(&hash) && (!any || !mutated(Mutation::PullWithoutKinds));
-                if lacks && status.notarizations.len() < MAX_STATUS_ITEMS {
-                    status.notarizations.push((*view, hash));
-                }
-                if !self.tree.contains(&hash) {
-                    headers.insert(hash);
-                }
-            }
-        }
-        for (hash, block) in self.tree.iter() {
-            let header = block.header.header();
-            if header.parent_view > self.last_final.view && !self.tree.contains(&header.parent_hash) {
-                headers.insert(header.parent_hash);
-                if !self.is_notarized(header.parent_view, &header.parent_hash)
-                    && status.notarizations.len() < MAX_STATUS_ITEMS
-                    && !status.notarizations.contains(&(header.parent_view, header.parent_hash))
-                {
-                    status.notarizations.push((header.parent_view, header.parent_hash));
-                }
-            }
-            if block.body.is_none() && status.bodies.len() < MAX_STATUS_ITEMS {
-                status.bodies.push(*hash);
-            }
-        }
-        status.headers = headers.into_iter().take(MAX_STATUS_ITEMS).collect();
-        status
     }
 
     fn may_answer(&mut self, now: Timestamp, from: ValidatorIndex) -> bool {

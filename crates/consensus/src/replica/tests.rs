@@ -111,6 +111,50 @@ fn a_view_claimed_beyond_the_window_is_not_believed() {
     assert!(status.nullifications.len() as u64 <= crate::bounds::VIEW_WINDOW + 1, "{status:?}");
 }
 
+#[test]
+fn invented_blocks_do_not_crowd_out_of_a_status_what_is_missing() {
+    // Four liars (f = 4) name two blocks each in every view of the window: as many as the lists hold.
+    let (mut replica, verifier) = replica(22, 0);
+    assert!(replica.config().quorum.f() >= 4);
+    let invented = |signer: u16, view: u64, which: u64| {
+        crypto::HashAlgorithm::Sha256.hash("invented", &[&signer.to_be_bytes(), &(2 * view + which).to_be_bytes()])
+    };
+    for signer in 1..=4 {
+        for first in (1..=32).step_by(8) {
+            for which in 0..2 {
+                let statements =
+                    (first..first + 8).map(|view| Statement::Notarize(View::new(view), invented(signer, view, which)));
+                let Vote::Bundle(vote) = bundle(&verifier, signer, statements.collect()) else { unreachable!() };
+                say(&mut replica, &verifier, START, signer, Message::Vote(Bundle::clone(&vote)));
+            }
+        }
+    }
+    // A block whose parent of view 8 never came.
+    let parent_hash = crypto::HashAlgorithm::Sha256.hash("parent", &[]);
+    let leader = verifier.config().leader(View::new(9));
+    let header = Header {
+        chain_id: verifier.chain_id(),
+        epoch: Epoch::ZERO,
+        view: View::new(9),
+        leader,
+        parent_view: View::new(8),
+        parent_hash,
+        height: crate::types::Height::new(2),
+        payload_root: Body::empty(&verifier.chain_id()).root(),
+        payload_len: Body::empty(&verifier.chain_id()).encoded().len() as u32,
+        threshold: verifier.config().quorum.q_min() as u16,
+        time: START.after_us(1),
+        closing: None,
+    };
+    let key = SigningKey::from_seed(SignatureAlgorithm::Ed25519, &[leader.get() as u8 * 2; 32]).unwrap();
+    let signature = key.sign(HEADER_TAG, &header.to_bytes()).unwrap();
+    say(&mut replica, &verifier, START, leader.get(), Message::Proposal(SignedHeader::new(header, signature), None));
+    let status = replica.status();
+    assert!(status.notarizations.len() == crate::bounds::MAX_STATUS_ITEMS, "{}", status.notarizations.len());
+    assert!(status.notarizations.contains(&(View::new(8), parent_hash)));
+    assert!(status.headers.contains(&parent_hash));
+}
+
 fn bundle(verifier: &Verifier, signer: u16, statements: Vec<Statement>) -> Vote {
     let key = SigningKey::from_seed(SignatureAlgorithm::Ed25519, &[signer as u8 * 2; 32]).unwrap();
     let body = BundleBody::new(verifier.chain_id(), Epoch::ZERO, ValidatorIndex::new(signer), statements).unwrap();

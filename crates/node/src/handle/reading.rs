@@ -113,6 +113,7 @@ impl NodeHandle {
             accused: self.0.hub.accused().len(),
             held_from: status.held_from.get(),
             voting: status.voting,
+            now_us: system_now().get(),
             catch_up: CatchUpView {
                 lag: status.catch_up.target.get().saturating_sub(status.last_committed.height.get()),
                 peers: status.catch_up.peers,

@@ -27,13 +27,21 @@ pub(crate) fn another_body(ctx: &Ctx<'_>, header: &consensus::header::SignedHead
 impl Attack for Equivocate {
     fn outgoing(&mut self, ctx: &mut Ctx<'_>, to: Recipient, message: Message) {
         let Message::Proposal(first, _) = &message else { return ctx.send(to, message) };
+        let view = first.header().view;
         let body = another_body(ctx, first);
         let Some(second) = ctx.variant(first, &body, 1) else { return };
         ctx.board.saw(first);
         ctx.board.saw(&second);
         let second = Message::Proposal(second, Some(body.encoded().clone()));
+        // Halves by number, or as the coalition has chosen for this view.
+        let plan = ctx.plan(view);
         for index in ctx.others() {
-            let chosen = if index.get().is_multiple_of(2) { &message } else { &second };
+            let even = if plan.is_multiple_of(2) {
+                index.get().is_multiple_of(2)
+            } else {
+                plan >> (index.get() % 63) & 1 == 0
+            };
+            let chosen = if even { &message } else { &second };
             ctx.send(Recipient::One(index), chosen.clone());
         }
     }

@@ -1,102 +1,188 @@
-//! What must hold in every run: agreement, promises, and no forbidden pair of votes by an honest replica.
+//! What must hold in every run, one file each. All of it is judged from what leaves the hosts, not from their inside.
+//!
+//! - [`agreement`]: no two final blocks at one height.
+//! - [`validity`]: certificates imply validity; final blocks have proofs that hold.
+//! - [`signing`]: no honest replica signs what R1–R8 forbid.
+//! - [`promises`]: what clients were told stays, through crashes.
+//! - [`deadlines`]: no value is final after its deadline, none told expired too early.
+//! - [`proofs_of_guilt`]: evidence never accuses an honest replica.
+//! - [`liveness`]: after faults stop, what waits becomes final within a stated number of views.
+//!
+//! [`ledger`] keeps everything that was ever sent, for judging.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod agreement;
+mod deadlines;
+mod ledger;
+pub mod liveness;
+mod promises;
+mod proofs_of_guilt;
+mod signing;
+mod validity;
 
+use std::collections::BTreeMap;
+
+use consensus::config::SharedConfig;
 use consensus::evidence::Evidence;
-use consensus::types::ValidatorIndex;
-use consensus::votes::Vote;
+use consensus::replica::CommittedBlock;
+use consensus::types::{Timestamp, ValidatorIndex, View};
+use consensus::verify::{Content, Verifier};
+use consensus::vote::Statement;
 use crypto::Digest;
 
+use self::agreement::Agreement;
+use self::deadlines::Deadlines;
+use self::ledger::Ledger;
+use self::liveness::{Liveness, bound_in_views};
+use self::promises::Promises;
+use self::proofs_of_guilt::ProofsOfGuilt;
+use self::signing::Signing;
+use self::validity::Validity;
+use crate::host::Host;
+
+/// Violations kept of one run; the first ones say most.
+const MAX_VIOLATIONS: usize = 32;
+
 /// Watches a run and keeps the violations it sees.
-#[derive(Debug, Default)]
-pub struct Watch {
-    chain: BTreeMap<u64, (Digest, u16)>,
-    committed: BTreeMap<u16, u64>,
-    values: BTreeMap<Digest, u64>,
-    signed: BTreeMap<(u16, u64), Vec<Vote>>,
-    accused: BTreeSet<u16>,
+pub(crate) struct Watch {
+    config: SharedConfig,
+    genesis: Digest,
+    ledger: Ledger,
+    agreement: Agreement,
+    validity: Validity,
+    signing: Signing,
+    promises: Promises,
+    deadlines: Deadlines,
+    guilt: ProofsOfGuilt,
+    liveness: Liveness,
     violations: Vec<String>,
 }
 
 impl Watch {
-    /// A host published a final block.
-    pub fn published(&mut self, host: u16, height: u64, hash: Digest, ids: &[Digest]) {
-        match self.chain.get(&height) {
-            None => {
-                self.chain.insert(height, (hash, host));
-                for id in ids {
-                    if let Some(earlier) = self.values.insert(*id, height) {
-                        self.violations.push(format!("value {id} is in heights {earlier} and {height}"));
-                    }
-                }
-            }
-            Some((other, first)) if *other != hash => {
-                self.violations.push(format!("height {height}: v{first} has {other:?}, v{host} has {hash:?}"));
-            }
-            Some(_) => {}
-        }
-        let before = self.committed.insert(host, height).unwrap_or(0);
-        if height <= before {
-            self.violations.push(format!("v{host} published height {height} after {before}"));
+    pub(crate) fn new(config: SharedConfig, genesis: Digest) -> Self {
+        Self {
+            ledger: Ledger::new(config.quorum),
+            config,
+            genesis,
+            agreement: Agreement::default(),
+            validity: Validity::default(),
+            signing: Signing::default(),
+            promises: Promises::default(),
+            deadlines: Deadlines::default(),
+            guilt: ProofsOfGuilt::default(),
+            liveness: Liveness::default(),
+            violations: Vec::new(),
         }
     }
 
-    /// A host restarted: it may publish again what it had not told before the crash, never less than is durable.
-    pub fn restarted(&mut self, host: u16, height: u64) {
-        let told = self.committed.insert(host, height).unwrap_or(0);
-        if height < told {
-            self.violations.push(format!("v{host} told of height {told} and came back at {height}"));
+    /// Something verified leaves a validator.
+    pub(crate) fn sent(&mut self, from: ValidatorIndex, honest: bool, content: &Content) {
+        let told = |it: &Content| matches!(it, Content::Proposal(..) | Content::Vote(_));
+        if honest && !told(content) {
+            return; // what honest validators pass on was sent before
+        }
+        self.ledger.sent(content);
+        if !honest {
+            return;
+        }
+        let statements = match content {
+            Content::Proposal(header, _) => vec![Statement::Notarize(header.header().view, header.hash())],
+            Content::Vote(bundle) => bundle.statements().to_vec(),
+            _ => return,
+        };
+        let (ledger, config, genesis) = (&self.ledger, &self.config, &self.genesis);
+        self.signing.signed(from, &statements, ledger, config, genesis, &mut self.violations);
+        for hash in statements.iter().filter_map(Statement::notarized) {
+            self.validity.judge(&hash, ledger, &self.agreement, config, genesis, &mut self.violations);
         }
     }
 
-    /// An honest host sent something signed.
-    pub fn signed(&mut self, host: u16, vote: &Vote) {
-        for statement in vote.statements() {
-            let key = (host, statement.view().get());
-            let earlier = self.signed.entry(key).or_default();
-            if let Some(evidence) = earlier.iter().find_map(|other| Evidence::find(other, vote)) {
-                self.violations.push(format!(
-                    "honest v{host} signed {} in view {}",
-                    evidence.kind().name(),
-                    evidence.view()
-                ));
-            }
-            if !earlier.contains(vote) {
-                earlier.push(vote.clone());
-            }
+    /// A client hands a value to a validator.
+    pub(crate) fn submitted(&mut self, id: Digest, deadline: Timestamp) {
+        self.deadlines.submitted(id, deadline);
+    }
+
+    /// An honest validator has told a client that its values are accepted.
+    pub(crate) fn accepted(&mut self, host: u16, ids: &[Digest], view: View) {
+        self.promises.accepted(host, ids);
+        let open: Vec<Digest> = ids.iter().filter(|id| !self.agreement.values.contains_key(*id)).copied().collect();
+        self.liveness.accepted(host, &open, view);
+    }
+
+    /// An honest validator has told that a block is final.
+    pub(crate) fn published(&mut self, host: &Host, block: &CommittedBlock, verifier: &Verifier) {
+        let index = host.validator.get();
+        self.promises.published(index, block);
+        if !self.agreement.published(index, block, &mut self.violations) {
+            return;
+        }
+        let header = block.header.header();
+        self.deadlines.published(block, &mut self.violations);
+        let (ledger, config) = (&self.ledger, &self.config);
+        self.validity.judge(&block.header.hash(), ledger, &self.agreement, config, &self.genesis, &mut self.violations);
+        Validity::proven(host, header.height.get(), ledger, verifier, &mut self.violations);
+        let bound = bound_in_views(config.n() as u16);
+        for id in block.body.ids() {
+            self.liveness.settled(id, header.view, bound, &mut self.violations);
         }
     }
 
-    /// Somebody was accused.
-    pub fn accused(&mut self, accused: ValidatorIndex, honest: bool) {
-        self.accused.insert(accused.get());
-        if honest {
-            self.violations.push(format!("honest v{accused} was accused"));
+    /// An honest validator has told that values expired.
+    pub(crate) fn expired(&mut self, host: u16, ids: &[Digest], view: View) {
+        self.promises.expired(host, ids);
+        self.deadlines.expired(host, ids, &self.agreement, &mut self.violations);
+        for id in ids {
+            self.liveness.settled(id, view, u64::MAX, &mut self.violations);
         }
+    }
+
+    /// An honest validator came back and found this height in its store.
+    pub(crate) fn restarted(&mut self, host: &Host, height: u64) {
+        self.agreement.restarted(host.validator.get(), height, &mut self.violations);
+        self.promises.check(host, &mut self.violations);
+    }
+
+    /// An honest validator accuses another.
+    pub(crate) fn accused(&mut self, evidence: &Evidence, honest: bool, verifier: &Verifier) {
+        self.guilt.accused(evidence, honest, verifier, &mut self.violations);
+    }
+
+    /// The faults that can end have ended.
+    pub(crate) fn calm(&mut self, view: View) {
+        self.liveness.calm(view);
     }
 
     /// Something else is wrong.
-    pub fn violation(&mut self, text: String) {
+    pub(crate) fn violation(&mut self, text: String) {
         self.violations.push(text);
     }
 
+    /// The run is over.
+    pub(crate) fn finish(&mut self, hosts: &[Host]) {
+        for host in hosts.iter().filter(|host| host.honest && host.engine.is_some()) {
+            self.promises.check(host, &mut self.violations);
+        }
+        let running = |index: u16| hosts.get(usize::from(index)).is_some_and(|host| host.engine.is_some());
+        self.liveness.finish(running, &mut self.violations);
+        self.violations.truncate(MAX_VIOLATIONS);
+    }
+
     /// What was violated.
-    pub fn violations(&self) -> &[String] {
+    pub(crate) fn violations(&self) -> &[String] {
         &self.violations
     }
 
-    /// Who was accused.
-    pub const fn accused_set(&self) -> &BTreeSet<u16> {
-        &self.accused
+    /// Who was accused by honest validators.
+    pub(crate) fn accused_set(&self) -> Vec<u16> {
+        self.guilt.accused.iter().copied().collect()
     }
 
-    /// Where each value became final.
-    pub const fn values(&self) -> &BTreeMap<Digest, u64> {
-        &self.values
+    /// Who is provably guilty when everything that was sent to anyone is put together, and of what.
+    pub(crate) fn guilty(&self) -> BTreeMap<u16, String> {
+        self.ledger.guilty.iter().map(|(index, what)| (index.get(), what.clone())).collect()
     }
 
-    /// The final chain: height to hash.
-    pub fn chain(&self) -> impl Iterator<Item = (u64, Digest)> {
-        self.chain.iter().map(|(height, (hash, _))| (*height, *hash))
+    /// The most views that a value took after the faults had ended.
+    pub(crate) const fn longest_wait_in_views(&self) -> u64 {
+        self.liveness.longest
     }
 }

@@ -1,8 +1,10 @@
 //! What a simulation runs: a network, its links, its faults and its clients; readable from a JSON file.
 //!
 //! - [`faults`]: what goes wrong.
+//! - [`random`]: scenarios drawn from a seed.
 
 mod faults;
+mod random;
 
 use std::collections::BTreeSet;
 
@@ -11,8 +13,10 @@ use crypto::SecurityLevel;
 use serde::{Deserialize, Serialize};
 
 pub use self::faults::Fault;
+use crate::attack::AttackKind;
 use crate::network::Links;
 use crate::network::weather::Weather;
+use crate::report::Bound;
 
 /// Where virtual time starts: 2026-01-01.
 pub const START_US: u64 = 1_767_225_600_000_000;
@@ -226,6 +230,24 @@ impl Scenario {
             _ => None,
         });
         gone.filter(|index| !self.byzantine().contains(index)).collect()
+    }
+
+    /// The attack of a validator, if any.
+    pub(crate) fn attack_of(&self, index: u16) -> Option<AttackKind> {
+        self.faults.iter().find_map(|fault| match fault {
+            Fault::Byzantine { validator, attack } if *validator == index => Some(*attack),
+            _ => None,
+        })
+    }
+
+    /// What the network withstands, and whether this scenario stays within it: f Byzantine validators, and c crashed ones, and those of
+    /// the f that are not Byzantine may be crashed as well.
+    pub fn bound(&self) -> Bound {
+        let Ok((genesis, _)) = crate::genesis::network(self) else { return Bound::default() };
+        let quorum = &genesis.config.quorum;
+        let (byzantine, gone) = (self.byzantine().len() as u32, self.gone().len() as u32);
+        let kept = byzantine <= quorum.f() && byzantine + gone <= quorum.f() + quorum.c();
+        Bound { max_byzantine: quorum.f(), max_crashed: quorum.c(), kept }
     }
 
     /// Everything that happens to links, partitions included.

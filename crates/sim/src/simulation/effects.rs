@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use consensus::header::SignedHeader;
 use consensus::message::Message;
 use consensus::replica::{CommittedBlock, Recipient, Ticket};
 use consensus::types::{Height, Timestamp, ValidatorIndex};
 use consensus::verify::Content;
-use consensus::votes::Vote;
 use engine::records::{StoreRecords, batch_of};
 use engine::{Effect, Input, serve};
 use storage::ByteStore;
@@ -23,13 +21,20 @@ const CHAIN_BYTES: usize = 4 * 1024 * 1024;
 
 impl Simulation {
     pub(super) fn apply(&mut self, host: u16, mut effects: Vec<Effect>) {
+        let life = self.hosts[usize::from(host)].life;
         for effect in effects.drain(..) {
+            if self.hosts[usize::from(host)].life != life {
+                break; // it died in the middle
+            }
             match effect {
                 Effect::Sign { ticket, request } => self.sign(host, ticket, &request),
                 Effect::Persist { ticket, records } => {
                     self.write(host, records);
-                    self.hosts[usize::from(host)].flushing.waiting.push(ticket);
-                    self.start_flush(host);
+                    self.attacked(host, |attack, ctx| attack.writing(ctx));
+                    if self.hosts[usize::from(host)].life == life {
+                        self.hosts[usize::from(host)].flushing.waiting.push(ticket);
+                        self.start_flush(host);
+                    }
                 }
                 Effect::Index(records) => self.write(host, records),
                 Effect::Send { to, message } => self.send(host, to, message),
@@ -45,15 +50,21 @@ impl Simulation {
                 Effect::Evidence(evidence) => {
                     let honest = self.is_honest(evidence.accused());
                     if self.hosts[usize::from(host)].honest {
-                        self.watch.accused(evidence.accused(), honest);
+                        self.watch.accused(&evidence, honest, &self.verifier);
                     }
                 }
                 Effect::Expired(ids) => {
                     if self.hosts[usize::from(host)].honest {
                         self.figures.expired(&ids);
+                        self.watch.expired(host, &ids, self.figures.view);
                     }
                 }
-                Effect::Accepted { .. } | Effect::Entered { .. } | Effect::Observed(_) | Effect::Dropped(_) => {}
+                Effect::Accepted { ticket, outcomes } => {
+                    if let (Some(id), [Ok(_)]) = (self.submissions.remove(&ticket.0), outcomes.as_slice()) {
+                        self.watch.accepted(host, &[id], self.figures.view);
+                    }
+                }
+                Effect::Entered { .. } | Effect::Observed(_) | Effect::Dropped(_) => {}
             }
         }
         self.spare.push(effects);
@@ -129,13 +140,9 @@ impl Simulation {
             return;
         }
         for block in blocks {
-            let height = block.header.header().height.get();
             self.trace.update(block.header.hash().as_bytes());
-            self.watch.published(host, height, block.header.hash(), block.body.ids());
-            let validator = self.hosts[usize::from(host)].validator.get();
-            for twice in self.figures.published(self.now, validator, block) {
-                self.watch.violation(format!("{twice} was told expired and is final"));
-            }
+            self.watch.published(&self.hosts[usize::from(host)], block, &self.verifier);
+            self.figures.published(self.now, host, block);
         }
     }
 
@@ -160,6 +167,7 @@ impl Simulation {
 
     /// Lets the attacker in a host act.
     pub(super) fn attacked(&mut self, host: u16, act: impl FnOnce(&mut dyn Attack, &mut Ctx<'_>)) {
+        let calm = self.scenario.calm_at_us.is_some_and(|at| self.now >= Timestamp::new(START_US).after_us(at));
         let it = &mut self.hosts[usize::from(host)];
         let Some(mut attack) = it.attack.take() else { return };
         let mut ctx = Ctx {
@@ -170,6 +178,8 @@ impl Simulation {
             key: &it.key,
             rng: &mut self.rng,
             board: &mut self.board,
+            timers: self.scenario.settings,
+            calm,
             out: Vec::new(),
         };
         act(attack.as_mut(), &mut ctx);
@@ -178,6 +188,12 @@ impl Simulation {
         let life = it.life;
         for act in acts {
             match act {
+                Act::Crash { back_after_us } => {
+                    self.crash(host);
+                    let calm = self.scenario.calm_at_us.map(|us| Timestamp::new(START_US).after_us(us));
+                    let back = self.now.after_us(back_after_us);
+                    self.queue.plan(calm.map_or(back, |calm| back.min(calm)).max(self.now), Event::Boot { host });
+                }
                 Act::Send { to, message, delay_us: 0 } => self.transmit(host, to, message),
                 Act::Send { to, message, delay_us } => {
                     let message = Box::new(message);
@@ -191,11 +207,8 @@ impl Simulation {
     pub(super) fn transmit(&mut self, host: u16, to: Recipient, message: Message) {
         let (me, honest) = (self.hosts[usize::from(host)].validator, self.hosts[usize::from(host)].honest);
         let (name, cost) = (message.name(), wire::cost(&message, self.level));
-        if honest {
-            self.watch_signed(host, &message);
-            if let Message::Proposal(header, _) = &message {
-                self.figures.proposed(self.now, header);
-            }
+        if let (true, Message::Proposal(header, _)) = (honest, &message) {
+            self.figures.proposed(self.now, header);
         }
         let content = match self.verifier.verify(me, message) {
             Ok(content) => content,
@@ -204,10 +217,14 @@ impl Simulation {
             }
             Err(error) => return self.figures.refused(error.name()),
         };
-        if let Content::Proposal(header, _) = content.get()
+        self.watch.sent(me, honest, content.get());
+        if let Content::Proposal(header, body) = content.get()
             && self.hosts.iter().any(|host| !host.honest)
         {
             self.board.saw(header);
+            if let Some(body) = body.as_ref().filter(|body| !body.is_empty()) {
+                self.board.body = Some(Arc::clone(body));
+            }
         }
         let sent = Arc::new(Sent { content, cost });
         let mut receivers = 0;
@@ -224,16 +241,6 @@ impl Simulation {
         }
         if honest {
             self.figures.sent(name, cost.bytes * receivers);
-        }
-    }
-
-    fn watch_signed(&mut self, host: u16, message: &Message) {
-        match message {
-            Message::Proposal(header, _) => {
-                self.watch.signed(host, &Vote::Header(Arc::new(SignedHeader::clone(header))));
-            }
-            Message::Vote(bundle) => self.watch.signed(host, &Vote::Bundle(Arc::new(bundle.clone()))),
-            _ => {}
         }
     }
 

@@ -10,7 +10,7 @@ use crypto::Digest;
 
 use super::Simulation;
 use crate::host::Host;
-use crate::report::{Report, Spread};
+use crate::report::{BlockSample, Report, Samples, Spread};
 use crate::scenario::START_US;
 
 /// A value under way.
@@ -39,6 +39,7 @@ pub(super) struct Figures {
     proposed_at: BTreeMap<Digest, Timestamp>,
     leader_finality: BTreeMap<u16, Vec<u64>>,
     finality: Vec<u64>,
+    blocks: Vec<BlockSample>,
     messages: BTreeMap<&'static str, (u64, u64)>,
     refused: BTreeMap<&'static str, u64>,
 }
@@ -60,6 +61,7 @@ impl Figures {
             proposed_at: BTreeMap::new(),
             leader_finality: BTreeMap::new(),
             finality: Vec::new(),
+            blocks: Vec::new(),
             messages: BTreeMap::new(),
             refused: BTreeMap::new(),
         }
@@ -96,8 +98,8 @@ impl Figures {
         self.proposed_at.entry(header.hash()).or_insert(now);
     }
 
-    /// An honest validator has told that a block is final; returns the values that had been told expired.
-    pub(super) fn published(&mut self, now: Timestamp, validator: u16, block: &CommittedBlock) -> Vec<Digest> {
+    /// An honest validator has told that a block is final.
+    pub(super) fn published(&mut self, now: Timestamp, validator: u16, block: &CommittedBlock) {
         let header = block.header.header();
         let height = header.height.get();
         if !self.paths.contains_key(&height) {
@@ -105,7 +107,12 @@ impl Figures {
                 self.longest_gap_us = self.longest_gap_us.max(now.since_us(self.last_progress));
             }
             self.last_progress = now;
-            self.paths.insert(height, block.path == FinalityPath::Fast);
+            let fast = block.path == FinalityPath::Fast;
+            self.paths.insert(height, fast);
+            if let Some(at) = self.proposed_at.get(&block.header.hash()) {
+                let at_us = now.since_us(Timestamp::new(START_US));
+                self.blocks.push(BlockSample { at_us, took_us: now.since_us(*at), fast });
+            }
         }
         if let Some(at) = self.proposed_at.get(&block.header.hash()) {
             let us = now.since_us(*at);
@@ -114,26 +121,21 @@ impl Figures {
                 self.leader_finality.entry(validator).or_default().push(us);
             }
         }
-        let mut twice = Vec::new();
         for id in block.body.ids() {
             if let Some(submission) = self.open.remove(id) {
                 self.latencies.push(now.since_us(submission.at));
                 self.telling.insert(*id, submission);
-                if self.expired.contains(id) {
-                    twice.push(*id);
-                }
             }
             if let Some(submission) = self.telling.get(id).copied().filter(|it| it.place == validator) {
                 self.telling.remove(id);
                 self.client_latencies.push(now.since_us(submission.at));
             }
         }
-        twice
     }
 }
 
 impl Simulation {
-    pub(super) fn report(self) -> Report {
+    pub(super) fn report(self) -> (Report, Samples) {
         let figures = self.figures;
         let fast_blocks = figures.paths.values().filter(|fast| **fast).count() as u64;
         let height = figures.paths.keys().next_back().copied().unwrap_or(0);
@@ -148,7 +150,7 @@ impl Simulation {
         let voting = self.hosts.iter().map(|h| status(h).is_some_and(|s| s.voting)).collect();
         let heights = self.hosts.iter().map(committed).collect();
         let name = |(name, number): (&&'static str, u64)| ((*name).to_owned(), number);
-        Report {
+        let report = Report {
             validators: self.scenario.validators,
             seed: self.scenario.seed,
             violations: self.watch.violations().to_vec(),
@@ -162,7 +164,11 @@ impl Simulation {
             voting,
             fast_blocks,
             slow_blocks: figures.paths.len() as u64 - fast_blocks,
-            accused: self.watch.accused_set().iter().copied().collect(),
+            accused: self.watch.accused_set(),
+            byzantine: self.scenario.byzantine().into_iter().collect(),
+            guilty: self.watch.guilty(),
+            bound: self.scenario.bound(),
+            longest_wait_in_views: self.watch.longest_wait_in_views(),
             view: figures.view.get(),
             lost_views: figures.view.get().saturating_sub(1).saturating_sub(height),
             latency_p50_us: latency.p50_us,
@@ -181,6 +187,12 @@ impl Simulation {
             virtual_us: self.now.since_us(Timestamp::new(START_US)),
             events: self.queue.planned(),
             trace_hash: self.trace.finish().to_string(),
-        }
+        };
+        let samples = Samples {
+            blocks: figures.blocks,
+            latencies_us: figures.latencies,
+            client_latencies_us: figures.client_latencies,
+        };
+        (report, samples)
     }
 }

@@ -6,6 +6,7 @@
 mod effects;
 mod figures;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,14 +20,14 @@ use engine::mempool::MempoolLimits;
 use engine::{AcceptAll, Effect, EngineConfig, Input, Retention, SubmitTicket};
 
 use self::figures::Figures;
-use crate::attack::Board;
+use crate::attack::{AttackKind, Board, mix};
 use crate::genesis::network;
 use crate::host::{Clock, Host};
 use crate::invariants::Watch;
 use crate::network::Network;
 use crate::network::sampler::up_to;
 use crate::queue::Queue;
-use crate::report::Report;
+use crate::report::{Report, Samples};
 use crate::scenario::{Fault, START_US, Scenario};
 use crate::wire::Cost;
 
@@ -78,6 +79,21 @@ enum Event {
     Boot {
         host: u16,
     },
+    /// The faults that can end have ended.
+    Calm,
+}
+
+/// The second process of every validator that runs two.
+fn add_twins(scenario: &Scenario, hosts: &mut Vec<Host>) {
+    for index in 0..hosts.len() {
+        let first = &hosts[index];
+        if scenario.attack_of(first.validator.get()) == Some(AttackKind::Twins) {
+            let mut twin = Host::new(first.setup.clone(), first.validator, first.key.clone(), first.clock);
+            twin.honest = false;
+            twin.attack = Some(AttackKind::Twins.attacker(1));
+            hosts.push(twin);
+        }
+    }
 }
 
 /// A network of engines in virtual time.
@@ -95,6 +111,8 @@ pub struct Simulation {
     watch: Watch,
     figures: Figures,
     trace: Hasher,
+    /// The value of each submission whose answer has not come.
+    submissions: BTreeMap<u64, Digest>,
     /// Buffers for effects, used again and again.
     spare: Vec<Vec<Effect>>,
 }
@@ -129,14 +147,12 @@ impl Simulation {
                 drift_ppm: up_to(&mut rng, 2 * drift) as i64 - drift as i64,
             };
             let mut host = Host::new(setup, me, key, clock);
-            let attack = scenario.faults.iter().find_map(|fault| match fault {
-                Fault::Byzantine { validator, attack } if *validator == me.get() => Some(*attack),
-                _ => None,
-            });
-            host.honest = attack.is_none_or(crate::attack::AttackKind::is_faithful);
-            host.attack = attack.map(crate::attack::AttackKind::attacker);
+            let attack = scenario.attack_of(me.get());
+            host.honest = attack.is_none_or(AttackKind::is_faithful);
+            host.attack = attack.map(|kind| kind.attacker(0));
             hosts.push(host);
         }
+        add_twins(&scenario, &mut hosts);
         let start = Timestamp::new(START_US);
         let validator_of = hosts.iter().map(|host| host.validator.get()).collect();
         let calm = scenario.calm_at_us.map(|us| start.after_us(us));
@@ -151,10 +167,11 @@ impl Simulation {
             queue: Queue::new(),
             now: start,
             rng,
-            board: Board::default(),
-            watch: Watch::default(),
+            board: Board { secret: mix(scenario.seed), ..Board::default() },
+            watch: Watch::new(Arc::clone(&genesis.config), chain_id),
             figures: Figures::new(start),
             trace: HashAlgorithm::Sha256.hasher("agent-mesh/trace/v2"),
+            submissions: BTreeMap::new(),
             spare: Vec::new(),
             scenario,
         };
@@ -163,6 +180,9 @@ impl Simulation {
     }
 
     fn plan(&mut self) {
+        if let Some(calm) = self.scenario.calm_at_us {
+            self.queue.plan(self.now.after_us(calm), Event::Calm);
+        }
         for host in 0..self.hosts.len() as u16 {
             self.queue.plan(self.now, Event::Boot { host });
         }
@@ -181,7 +201,12 @@ impl Simulation {
     }
 
     /// Runs until the scenario's time is over, and reports.
-    pub fn run(mut self) -> Report {
+    pub fn run(self) -> Report {
+        self.run_with_samples().0
+    }
+
+    /// Like [`Self::run`], with what pictures are drawn of.
+    pub fn run_with_samples(mut self) -> (Report, Samples) {
         let end = Timestamp::new(START_US + self.scenario.duration_us);
         while let Some((time, event)) = self.queue.next() {
             if time > end || self.is_over() {
@@ -190,6 +215,7 @@ impl Simulation {
             self.now = time;
             self.step(event);
         }
+        self.watch.finish(&self.hosts);
         self.report()
     }
 
@@ -231,6 +257,7 @@ impl Simulation {
             Event::Submit { number } => self.submit(number),
             Event::Crash { host } => self.crash(host),
             Event::Boot { host } => self.boot(host),
+            Event::Calm => self.watch.calm(self.figures.view),
         }
     }
 
@@ -289,7 +316,9 @@ impl Simulation {
         }
         match self.hosts[usize::from(host)].boot(now) {
             Ok((height, effects)) => {
-                self.watch.restarted(host, height);
+                if self.hosts[usize::from(host)].honest {
+                    self.watch.restarted(&self.hosts[usize::from(host)], height);
+                }
                 self.apply(host, effects);
                 let threshold = self.scenario.advised_threshold;
                 let advice =
@@ -326,6 +355,8 @@ impl Simulation {
         };
         let id = proposal.id(&self.chain_id);
         self.figures.submitted(self.now, id, place);
+        self.watch.submitted(id, proposal.deadline);
+        self.submissions.insert(number, id);
         let proposals = vec![(id, Arc::new(proposal))];
         self.input(place, Input::Submit { ticket: SubmitTicket(number), proposals });
     }
