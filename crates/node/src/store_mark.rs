@@ -1,7 +1,8 @@
 //! The mark that binds a session key to the store it votes from, so that a validator whose store was lost does not vote twice (D5).
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 /// Name of the mark in the directory of the keys.
@@ -14,7 +15,8 @@ pub(crate) fn belongs(keys: &Path, store_id: &str) -> io::Result<bool> {
         Ok(text) => Ok(text.trim() == store_id),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let new = keys.join("session.store.new");
-            let mut file = File::create(&new)?;
+            // Like all files of this directory for its owner alone.
+            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
             writeln!(file, "{store_id}")?;
             file.sync_all()?;
             fs::rename(&new, &path)?;

@@ -51,7 +51,7 @@ async fn what_is_older_than_the_retention_goes() {
     assert!(handle.chain(from - 1, to).unwrap().is_none() && handle.chain(from, to).unwrap().is_some());
     assert!(handle.result(first, Duration::ZERO).await.unwrap().is_none(), "its result is beyond the retention");
     node.shutdown().await.unwrap();
-    drop(node);
+    drop((node, handle));
 
     let node = start(&home).await;
     let handle = node.handle().unwrap();

@@ -204,6 +204,7 @@ fn open_tables(db: &Database, names: &[&str], options: &StoreOptions) -> Result<
     let marker_table = db.keyspace(MARKER_TABLE, || plain().max_memtable_size(MARKER_MEMTABLE_BYTES))?;
     let large = KvSeparationOptions::default()
         .separation_threshold(options.large_value_bytes)
+        .age_cutoff(1.0)
         .file_target_size(LARGE_FILE_BYTES);
     let table = || plain().max_memtable_size(options.memtable_bytes).with_kv_separation(Some(large.clone()));
     let tables = names.iter().map(|name| db.keyspace(name, table)).collect::<Result<_, _>>()?;

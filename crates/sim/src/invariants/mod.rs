@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use consensus::config::SharedConfig;
 use consensus::evidence::Evidence;
 use consensus::replica::CommittedBlock;
-use consensus::types::{Timestamp, ValidatorIndex, View};
+use consensus::types::{Height, Timestamp, ValidatorIndex, View};
 use consensus::verify::{Content, Verifier};
 use consensus::vote::Statement;
 use crypto::Digest;
@@ -111,8 +111,9 @@ impl Watch {
     /// An honest validator has told that a block is final.
     pub(crate) fn published(&mut self, host: &Host, block: &CommittedBlock, verifier: &Verifier) {
         let index = host.validator.get();
+        let held_from = host.engine.as_ref().map_or(Height::ZERO, |engine| engine.status().held_from);
         self.promises.published(index, block);
-        if !self.agreement.published(index, block, &mut self.violations) {
+        if !self.agreement.published(index, held_from, block, &mut self.violations) {
             return;
         }
         let header = block.header.header();
