@@ -1,5 +1,7 @@
 //! The command line `agent-mesh`: one module a verb.
 
+mod admin;
+mod audit;
 mod chaos;
 mod client;
 mod config;
@@ -11,6 +13,7 @@ mod failure;
 mod genesis;
 mod init;
 mod input;
+mod keys;
 mod log;
 mod output;
 mod propose;
@@ -20,6 +23,7 @@ mod signals;
 mod sim;
 mod start;
 mod status;
+mod token;
 mod values;
 mod verify;
 mod words;
@@ -40,6 +44,8 @@ struct Cli {
     /// Print JSON instead of words.
     #[arg(long, global = true)]
     json: bool,
+    #[command(flatten)]
+    access: client::access::AccessArgs,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -72,11 +78,22 @@ enum Verb {
     /// Check, make or show a configuration.
     #[command(subcommand)]
     Config(config::Verb),
+    /// Make, list and revoke tokens of a node's HTTP API.
+    #[command(subcommand)]
+    Token(token::Verb),
+    /// Check, or show, a validator's audit log.
+    #[command(subcommand)]
+    Audit(audit::Verb),
+    /// Use the admin verbs of a running node.
+    #[command(subcommand)]
+    Admin(admin::Verb),
     /// Find out what is wrong with nodes, their network or a home, and what to do.
     Doctor(doctor::Args),
     /// Gather what a bug report needs.
     #[command(subcommand)]
     Debug(debug::Verb),
+    /// Encrypt, decrypt, sign and verify by name, with quantum-resistant keys.
+    Keys(keys::Command),
     /// Check evidence against a validator.
     #[command(subcommand)]
     Evidence(evidence::Verb),
@@ -86,6 +103,12 @@ enum Verb {
 
 fn run(cli: Cli) -> Outcome {
     let output = Output { json: cli.json };
+    cli.access.keep()?;
+    if let Some(file) = std::env::var_os("AGENT_MESH_PASSPHRASE_FILE").filter(|file| !file.is_empty()) {
+        // For every key file that this process reads or writes, whichever verb it is.
+        let passphrase = crypto::Passphrase::from_file(std::path::Path::new(&file))?;
+        crypto::set_key_passphrase(passphrase, crypto::Argon2Cost::DEFAULT);
+    }
     match cli.verb {
         Verb::Init(args) => init::run(&args, output),
         Verb::Genesis(verb) => genesis::run(&verb, output),
@@ -99,8 +122,12 @@ fn run(cli: Cli) -> Outcome {
         Verb::Log(args) => log::run(&args, output),
         Verb::Quorum(args) => quorum::run(&args, output),
         Verb::Config(verb) => config::run(&verb, output),
+        Verb::Token(verb) => token::run(&verb, output),
+        Verb::Audit(verb) => audit::run(&verb, output),
+        Verb::Admin(verb) => admin::run(&verb, output),
         Verb::Doctor(args) => doctor::run(&args, output),
         Verb::Debug(verb) => debug::run(&verb, output),
+        Verb::Keys(command) => keys::run(&command, output),
         Verb::Evidence(verb) => evidence::run(&verb, output),
         Verb::Sim(args) => sim::run(&args, output),
     }

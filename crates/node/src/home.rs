@@ -162,6 +162,11 @@ impl Home {
         self.store.clone()
     }
 
+    /// The directory of the audit log.
+    pub fn audit(&self) -> PathBuf {
+        self.root.join("audit")
+    }
+
     fn read_peers(&self) -> Result<BTreeMap<String, String>, HomeError> {
         let path = self.peers();
         let hint = "make it a JSON object of validator names and host:port, or remove it";
