@@ -108,6 +108,8 @@ impl Lab {
                 mempool: MempoolLimits { max_proposals: 10_000, ..MempoolLimits::default() },
                 adaptive_forwarding: false,
                 application: Arc::new(AcceptAll),
+                retention: None,
+                abstain: false,
             },
             disk: Disk::new(),
             engine: None,
@@ -337,6 +339,7 @@ impl Lab {
                         Err(error) => self.watch.violation(format!("v{host} cannot serve: {error}")),
                     }
                 }
+                Effect::ReadPrunable(_) => {} // nothing is pruned here: no retention is set
                 Effect::Publish(blocks) => blocks.iter().for_each(|block| self.watch.published(host, block)),
                 Effect::Evidence(evidence) => self.watch.accused(evidence.as_ref()),
                 Effect::Expired(ids) => self.watch.expired(host, &ids),
