@@ -339,12 +339,12 @@ impl Lab {
                         Err(error) => self.watch.violation(format!("v{host} cannot serve: {error}")),
                     }
                 }
-                Effect::ReadPrunable(_) => {} // nothing is pruned here: no retention is set
                 Effect::Publish(blocks) => blocks.iter().for_each(|block| self.watch.published(host, block)),
                 Effect::Evidence(evidence) => self.watch.accused(evidence.as_ref()),
                 Effect::Expired(ids) => self.watch.expired(host, &ids),
                 Effect::Accepted { ticket, outcomes } => self.watch.accepted(ticket.0, &outcomes),
-                Effect::Entered { .. } | Effect::Observed(_) | Effect::Dropped(_) => {}
+                // Nothing is pruned here: no retention is set.
+                Effect::Entered { .. } | Effect::Observed(_) | Effect::Dropped(_) | Effect::ReadPrunable(_) => {}
             }
         }
     }
