@@ -19,6 +19,7 @@ pub(crate) struct Cluster {
     children: Vec<Child>,
     pub(crate) urls: Vec<String>,
     dir: tempfile::TempDir,
+    classical: bool,
 }
 
 /// Figures of all validators together at one moment.
@@ -42,7 +43,10 @@ impl Cluster {
     pub(crate) fn start(n: u16, level: u32) -> Result<Self, String> {
         let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
         let port = free_ports(n)?;
-        let source = ConfigSource::new(&config(level), &|_| None).map_err(|e| e.to_string())?;
+        // Level 0 is the classical comparison: Ed25519 and X25519.
+        let classical = level == 0;
+        let env = |name: &str| (classical && name == "QUANTUM_SECURITY").then(|| "false".to_owned());
+        let source = ConfigSource::new(&config(level), &env).map_err(|e| e.to_string())?;
         let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64);
         let net = dir.path().join("net");
         create_local(&net, usize::from(n), "bench", port, &source, Timestamp::new(created))
@@ -50,11 +54,11 @@ impl Cluster {
         let mut children = Vec::new();
         for index in 0..n {
             let home = net.join(format!("v{index}"));
-            let child = spawn(&home)?;
+            let child = spawn(&home, classical)?;
             children.push(child);
         }
         let urls = (0..n).map(|index| format!("http://127.0.0.1:{}", port + index)).collect();
-        let cluster = Self { children, urls, dir };
+        let cluster = Self { children, urls, dir, classical };
         cluster.wait_until_linked(dir_of(&cluster))?;
         Ok(cluster)
     }
@@ -75,7 +79,7 @@ impl Cluster {
 
     /// Starts a validator that was killed, and waits until it answers.
     pub(crate) fn start_again(&mut self, index: usize) -> Result<(), String> {
-        self.children[index] = spawn(&self.home(index))?;
+        self.children[index] = spawn(&self.home(index), self.classical)?;
         let begun = Instant::now();
         while get_json(&format!("{}/v1/status", self.urls[index])).is_err() {
             if begun.elapsed() > Duration::from_secs(60) {
@@ -146,11 +150,15 @@ impl Cluster {
 }
 
 /// Starts the process of the validator in `home`.
-fn spawn(home: &Path) -> Result<Child, String> {
+fn spawn(home: &Path, classical: bool) -> Result<Child, String> {
     let me = std::env::current_exe().map_err(|e| e.to_string())?;
     let log =
         std::fs::File::options().create(true).append(true).open(home.join("node.log")).map_err(|e| e.to_string())?;
-    Command::new(&me)
+    let mut command = Command::new(&me);
+    if classical {
+        command.env("QUANTUM_SECURITY", "false");
+    }
+    command
         .arg(NODE_VERB)
         .arg(home)
         .stdin(Stdio::piped())
@@ -187,8 +195,9 @@ impl Drop for Cluster {
 pub(crate) const RAISED: &str = "max_proposals 1000000, max_batch_size 20000, max_requests_per_second 1000000, mempool_bytes 256 MiB, max_foreign_per_peer 1000000";
 
 fn config(level: u32) -> String {
+    let dimension = if level == 0 { 768 } else { level };
     format!(
-        r#"{{"quantum_security": {{"lattice_dimension": {level}}},
+        r#"{{"quantum_security": {{"lattice_dimension": {dimension}}},
             "consensus": {{"max_proposals": 1000000}},
             "batching": {{"max_batch_size": 20000}},
             "api": {{"max_requests_per_second": 1000000}},

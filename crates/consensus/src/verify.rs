@@ -1,38 +1,53 @@
 //! Parse, then believe: the only place that makes a [`Verified`] message.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
 
-use crypto::{Digest, PublicKey};
+use crypto::{Digest, HashAlgorithm, PublicKey};
 
 use crate::body::{Body, Proposal};
+use crate::bounds::MAX_KEY_EPOCHS;
 use crate::certificate::{CertificateError, FinalityCertificate};
 use crate::codec::{DecodeError, Encode};
 use crate::config::{EpochConfig, SharedConfig};
-use crate::header::{HEADER_TAG, Header, SignedHeader};
+use crate::header::{BlockKind, HEADER_TAG, Header, SignedHeader};
 use crate::message::{Fetch, FinalChain, Held, Message, Status};
-use crate::types::{ValidatorIndex, View};
+use crate::system::SystemTx;
+use crate::types::{Epoch, ValidatorIndex, View};
 use crate::vote::{BUNDLE_TAG, Bundle};
 use crate::votes::Vote;
 
+/// Signatures remembered at most; then the memory begins anew.
+const MAX_REMEMBERED: usize = 1 << 18;
+
 /// Something whose signatures, sender and form have been checked. Only this module makes one.
 #[derive(Clone, Debug)]
-pub struct Verified<T>(T);
+pub struct Verified<T> {
+    value: T,
+    epoch: Epoch,
+}
 
 impl<T> Verified<T> {
     /// What was verified.
     pub fn into_inner(self) -> T {
-        self.0
+        self.value
     }
 
-    /// Takes something for verified: only for the model checker, which makes each signature once and not in every state.
+    /// Takes something for verified: only for the model checker, which makes each signature once and not in every state,
+    /// and stays in the first epoch.
     #[cfg(feature = "checking")]
     pub const fn assumed(inner: T) -> Self {
-        Self(inner)
+        Self { value: inner, epoch: Epoch::ZERO }
     }
 
     /// What was verified.
     pub const fn get(&self) -> &T {
-        &self.0
+        &self.value
+    }
+
+    /// The epoch against whose configuration it was verified: it means nothing in another.
+    pub const fn epoch(&self) -> Epoch {
+        self.epoch
     }
 }
 
@@ -60,6 +75,8 @@ pub enum Content {
     Hint(View),
     /// Proposals with their ids.
     Forward(Vec<(Digest, Arc<Proposal>)>),
+    /// System transactions with their hashes. Their signatures are not verified here: what is valid depends on the chain of the epoch.
+    System(Vec<(Digest, Arc<SystemTx>)>),
     /// The sender asks for a piece of the chain.
     Fetch(Fetch),
     /// What the sender says it can serve; its word only.
@@ -92,6 +109,9 @@ pub enum Rejection {
     /// An index that no member has.
     #[error("no validator has index {0}")]
     UnknownSigner(ValidatorIndex),
+    /// A validator that has not renewed its session key for too long; it counts as crashed until it does.
+    #[error("validator {0} has not renewed its session key for more than {MAX_KEY_EPOCHS} epochs")]
+    Overdue(ValidatorIndex),
     /// Someone else's object where only the sender's own is allowed.
     #[error("the {0} is signed by another validator than its sender")]
     NotTheSender(&'static str),
@@ -115,7 +135,7 @@ pub enum Rejection {
         /// q_max.
         max: u32,
     },
-    /// A header that cannot be: wrong order of views, too large, or closing where epochs do not change yet.
+    /// A header that cannot be: wrong order of views, too large, or a carrier with a payload.
     #[error("the header is not possible: {0}")]
     Header(&'static str),
     /// A signature that does not verify.
@@ -132,7 +152,7 @@ pub enum Rejection {
 impl Rejection {
     /// Whether only a faulty or hostile peer sends this; the link is then closed.
     pub const fn is_misbehaviour(&self) -> bool {
-        !matches!(self, Self::ForeignEpoch(_))
+        !matches!(self, Self::ForeignEpoch(_) | Self::Overdue(_))
     }
 
     /// A short name for metrics.
@@ -142,6 +162,7 @@ impl Rejection {
             Self::ForeignChain(_) => "foreign_chain",
             Self::ForeignEpoch(_) => "foreign_epoch",
             Self::UnknownSigner(_) => "unknown_signer",
+            Self::Overdue(_) => "overdue_key",
             Self::NotTheSender(_) => "not_the_sender",
             Self::WrongLeader { .. } => "wrong_leader",
             Self::Threshold { .. } => "threshold",
@@ -153,17 +174,60 @@ impl Rejection {
     }
 }
 
+/// Signatures that were found to hold: a digest over key, tag, message and signature, so that nothing else can pass for one of them.
+#[derive(Clone, Debug, Default)]
+struct SignatureMemory(Arc<Mutex<BTreeSet<Digest>>>);
+
+impl SignatureMemory {
+    fn entry(key: &PublicKey, tag: &str, message: &[u8], signature: &[u8]) -> Digest {
+        let len = |bytes: &[u8]| (bytes.len() as u64).to_be_bytes();
+        let (key, tag) = (key.as_bytes(), tag.as_bytes());
+        let parts = [&len(key), key, &len(tag), tag, &len(message), message, signature];
+        HashAlgorithm::Sha256.hash("agent-mesh/verified/v1", &parts)
+    }
+
+    fn holds(&self, entry: &Digest) -> bool {
+        self.0.lock().is_ok_and(|known| known.contains(entry))
+    }
+
+    fn learn(&self, entry: Digest) -> bool {
+        if let Ok(mut known) = self.0.lock() {
+            if known.len() >= MAX_REMEMBERED {
+                known.clear();
+            }
+            known.insert(entry);
+        }
+        true
+    }
+}
+
 /// Checks messages against one epoch's configuration.
 #[derive(Clone, Debug)]
 pub struct Verifier {
     config: SharedConfig,
     chain_id: Digest,
+    /// Whose votes do not count ([`EpochConfig::void`]).
+    void: Arc<BTreeSet<ValidatorIndex>>,
+    empty: Arc<Body>,
+    memory: Option<SignatureMemory>,
 }
 
 impl Verifier {
     /// A verifier for the epoch `config` of the chain `chain_id`.
-    pub const fn new(config: SharedConfig, chain_id: Digest) -> Self {
-        Self { config, chain_id }
+    pub fn new(config: SharedConfig, chain_id: Digest) -> Self {
+        let (void, empty) = (Arc::new(config.void()), Arc::new(Body::empty(&chain_id)));
+        Self { config, chain_id, void, empty, memory: None }
+    }
+
+    /// Verifies each signature once and remembers that it holds. Clones share the memory.
+    pub fn remembering(self) -> Self {
+        Self { memory: Some(SignatureMemory::default()), ..self }
+    }
+
+    fn signature(&self, key: &PublicKey, tag: &'static str, message: &[u8], signature: &[u8]) -> bool {
+        let Some(memory) = &self.memory else { return key.verify(tag, message, signature).is_ok() };
+        let entry = SignatureMemory::entry(key, tag, message, signature);
+        memory.holds(&entry) || (key.verify(tag, message, signature).is_ok() && memory.learn(entry))
     }
 
     /// The configuration.
@@ -207,7 +271,11 @@ impl Verifier {
                 Content::Answer { votes: answer.votes, headers, bodies }
             }
             Message::FinalChain(chain) => Content::FinalChain(Arc::new(self.chain(chain)?)),
-            Message::Hint(view) => Content::Hint(view),
+            Message::Hint(epoch, _) | Message::System(epoch, _) if epoch != self.config.epoch => {
+                return Err(Rejection::ForeignEpoch("hint or system transaction"));
+            }
+            Message::Hint(_, view) => Content::Hint(view),
+            Message::System(_, txs) => Content::System(txs.into_iter().map(|tx| (tx.hash(), Arc::new(tx))).collect()),
             Message::Forward(proposals) => Content::Forward(self.forwarded(proposals)?),
             Message::Fetch(fetch) if fetch.upto <= fetch.above => {
                 return Err(Rejection::Malformed(DecodeError::Invalid("fetch")));
@@ -218,7 +286,7 @@ impl Verifier {
             }
             Message::Held(held) => Content::Held(held),
         };
-        Ok(Verified(content))
+        Ok(Verified { value: content, epoch: self.config.epoch })
     }
 
     /// Checks a vote's signature and form.
@@ -233,8 +301,8 @@ impl Verifier {
     pub fn header(&self, signed: &SignedHeader) -> Result<(), Rejection> {
         self.header_form(signed.header())?;
         let key = self.key(signed.header().leader)?;
-        key.verify(HEADER_TAG, &signed.header().to_bytes(), signed.signature())
-            .map_err(|_| Rejection::Signature("header"))
+        let holds = self.signature(key, HEADER_TAG, &signed.header().to_bytes(), signed.signature());
+        if holds { Ok(()) } else { Err(Rejection::Signature("header")) }
     }
 
     /// Checks what a header says, without its signature.
@@ -254,8 +322,8 @@ impl Verifier {
         if header.payload_len > self.config.limits.max_block_bytes {
             return Err(Rejection::Header("its body is larger than max_block_bytes"));
         }
-        if header.closing.is_some() {
-            return Err(Rejection::Header("a closing block, but epochs do not change in this version"));
+        if header.kind == BlockKind::Carrier && !self.is_empty_payload(header) {
+            return Err(Rejection::Header("a carrier is empty"));
         }
         let (named, scheduled) = (header.leader, self.config.leader(header.view));
         if named != scheduled {
@@ -266,6 +334,10 @@ impl Verifier {
             return Err(Rejection::Threshold { found, min: quorum.q_min(), max: quorum.q_max() });
         }
         Ok(())
+    }
+
+    fn is_empty_payload(&self, header: &Header) -> bool {
+        header.payload_root == self.empty.root() && header.payload_len as usize == self.empty.encoded().len()
     }
 
     /// Checks a bundle's form and signature.
@@ -281,10 +353,14 @@ impl Verifier {
             return Err(Rejection::Malformed(DecodeError::Invalid("vote view")));
         }
         let key = self.key(body.signer)?;
-        key.verify(BUNDLE_TAG, &body.to_bytes(), bundle.signature()).map_err(|_| Rejection::Signature("vote"))
+        let holds = self.signature(key, BUNDLE_TAG, &body.to_bytes(), bundle.signature());
+        if holds { Ok(()) } else { Err(Rejection::Signature("vote")) }
     }
 
     fn key(&self, index: ValidatorIndex) -> Result<&PublicKey, Rejection> {
+        if self.void.contains(&index) {
+            return Err(Rejection::Overdue(index));
+        }
         self.config.member(index).map(|member| &member.session_key).ok_or(Rejection::UnknownSigner(index))
     }
 
@@ -309,6 +385,9 @@ impl Verifier {
             self.header(&header)?;
             check_link(last.as_ref(), header.header())?;
             let body = self.body(body)?;
+            if header.header().kind == BlockKind::Carrier {
+                return Err(Rejection::Chain("carriers are not part of the chain"));
+            }
             if body.root() != header.header().payload_root
                 || body.encoded().len() != header.header().payload_len as usize
             {
@@ -347,14 +426,8 @@ impl Verifier {
 /// Checks that `header` is the child of `parent` in hash, view, height and time.
 pub fn check_link(parent: Option<&(Digest, Header)>, header: &Header) -> Result<(), Rejection> {
     let Some((hash, parent)) = parent else { return Ok(()) };
-    if header.parent_hash != *hash || header.parent_view != parent.view {
+    if header.parent_hash != *hash {
         return Err(Rejection::Chain("a header does not name the one before it"));
     }
-    if header.height != parent.height.next() {
-        return Err(Rejection::Chain("heights are not consecutive"));
-    }
-    if header.time <= parent.time {
-        return Err(Rejection::Chain("block time does not advance"));
-    }
-    Ok(())
+    header.follows(parent).map_err(Rejection::Chain)
 }

@@ -1,28 +1,33 @@
 //! The core thread: takes inputs, drives the engine, and carries out its effects.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use consensus::Encode;
 use consensus::body::Proposal;
+use consensus::epoch::EpochContext;
 use consensus::header::HEADER_TAG;
 use consensus::message::Message;
 use consensus::records::Record;
 use consensus::replica::{Advice, Recipient, SignRequest, Ticket};
-use consensus::types::{Height, Timestamp, ValidatorIndex};
-use consensus::verify::{Content, Verified};
+use consensus::system::SystemTx;
+use consensus::types::{Epoch, Height, Timestamp, ValidatorIndex};
+use consensus::verify::{Content, Verified, Verifier};
 use consensus::vote::BUNDLE_TAG;
 use crypto::{Digest, SigningKey};
 use engine::{Admission, Effect, Engine, Input, Refusal, SubmitTicket};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use transport::{Class, Frame, Links};
 
+use crate::advisor::OptimizerHandle;
 use crate::clock::Clock;
 use crate::hub::Hub;
+use crate::keys::SharedKeys;
+use crate::peers::SharedVerifier;
 use crate::serving::Serving;
 use crate::writer::{Step, Writer};
 
@@ -33,13 +38,35 @@ const ROUND_INPUTS: usize = 256;
 
 /// What reaches the core.
 pub(crate) enum CoreInput {
-    Message { from: ValidatorIndex, content: Verified<Content>, _permit: OwnedSemaphorePermit },
-    Submit { proposals: Vec<(Digest, Arc<Proposal>)>, reply: Reply, _permit: OwnedSemaphorePermit },
-    Lookup { id: Digest, reply: oneshot::Sender<Known> },
+    Message {
+        from: ValidatorIndex,
+        content: Verified<Content>,
+        _permit: OwnedSemaphorePermit,
+    },
+    /// Of another epoch than messages are verified against.
+    Elsewhere {
+        from: ValidatorIndex,
+        message: Box<Message>,
+        _permit: OwnedSemaphorePermit,
+    },
+    /// A rotation or a membership change of this node, and who waits for the verdict.
+    System(Arc<SystemTx>, Option<oneshot::Sender<Option<String>>>),
+    Submit {
+        proposals: Vec<(Digest, Arc<Proposal>)>,
+        reply: Reply,
+        _permit: OwnedSemaphorePermit,
+    },
+    Lookup {
+        id: Digest,
+        reply: oneshot::Sender<Known>,
+    },
     LinkUp(ValidatorIndex),
     LinkDown(ValidatorIndex),
     Advice(Advice),
-    Prunable { first: Height, records: Vec<Record> },
+    Prunable {
+        first: Height,
+        records: Vec<Record>,
+    },
     Persisted(Ticket),
     Fatal(String),
     Stop,
@@ -85,10 +112,14 @@ impl CoreSender {
 pub(crate) struct Core {
     pub(crate) engine: Engine,
     pub(crate) clock: Clock,
-    pub(crate) session_key: SigningKey,
+    pub(crate) keys: SharedKeys,
+    pub(crate) verifier: SharedVerifier,
+    /// Tells the rest of the node of each epoch.
+    pub(crate) epochs: watch::Sender<Arc<EpochContext>>,
     pub(crate) writer: Writer,
     pub(crate) links: Links,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) optimizer: OptimizerHandle,
     pub(crate) final_view: Arc<AtomicU64>,
     pub(crate) serving: Serving,
     pub(crate) sender: CoreSender,
@@ -97,10 +128,14 @@ pub(crate) struct Core {
 struct Running {
     core: Core,
     local: VecDeque<Input>,
+    /// Advice on what was just seen: the engine's next input.
+    advice: Option<Advice>,
     /// Clients' submissions, which wait until no message of a validator does. Each holds a permit, so they are bounded.
     submissions: VecDeque<CoreInput>,
     replies: BTreeMap<SubmitTicket, Reply>,
     next_submit: u64,
+    /// Who waits for the verdict on a system transaction.
+    verdicts: VecDeque<oneshot::Sender<Option<String>>>,
     effects: Vec<Effect>,
     /// What this step writes.
     step: Step,
@@ -117,9 +152,11 @@ impl Core {
             let running = Running {
                 core: self,
                 local: VecDeque::new(),
+                advice: None,
                 submissions: VecDeque::new(),
                 replies: BTreeMap::new(),
                 next_submit: 0,
+                verdicts: VecDeque::new(),
                 effects: first,
                 step: Step::default(),
             };
@@ -193,6 +230,11 @@ impl Running {
                 let _ = reply.send(if known { Known::Pending } else { Known::Unknown });
                 return Ok(true);
             }
+            CoreInput::Elsewhere { from, message, .. } => Input::Elsewhere { from, message },
+            CoreInput::System(tx, verdict) => {
+                self.verdicts.extend(verdict);
+                Input::System(tx)
+            }
             CoreInput::LinkUp(peer) => Input::LinkUp(peer),
             CoreInput::LinkDown(peer) => Input::LinkDown(peer),
             CoreInput::Prunable { first, records } => Input::Prunable { first, records },
@@ -221,6 +263,11 @@ impl Running {
             for effect in std::mem::take(&mut self.effects) {
                 self.carry_out(effect)?;
             }
+            if let Some(advice) = self.advice.take() {
+                let now = self.core.clock.now();
+                self.core.engine.handle(now, Input::Advice(advice), &mut self.effects);
+                continue;
+            }
             if self.local.is_empty() {
                 // Everything that this step decided is written together; what waited for it happens at once.
                 let durable = self.core.writer.write(std::mem::take(&mut self.step))?;
@@ -235,10 +282,11 @@ impl Running {
     fn carry_out(&mut self, effect: Effect) -> Result<(), String> {
         let core = &self.core;
         match effect {
-            Effect::Sign { ticket, request } => {
+            Effect::Sign { ticket, request, key } => {
                 let begun = Instant::now();
-                let signature = sign(&core.session_key, &request)?;
-                core.hub.signed(&request, core.session_key.algorithm().name(), begun.elapsed());
+                let secret = core.keys.session(&key).ok_or("the session key of this epoch is gone from memory")?;
+                let signature = sign(&secret, &request)?;
+                core.hub.signed(&request, key.algorithm().name(), begun.elapsed());
                 self.local.push_back(Input::Signed { ticket, signature });
             }
             Effect::Persist { ticket, records } => self.step.persist(ticket, records),
@@ -253,21 +301,48 @@ impl Running {
                 }
             }
             Effect::Publish(blocks) => {
-                let view = core.engine.status().last_final.view.get();
-                core.final_view.store(view, Ordering::Relaxed);
-                core.links.discard_below(view + 1);
+                let status = core.engine.status();
+                let done = ordinal(status.epoch, status.last_final.view.get());
+                core.final_view.store(done, Ordering::Relaxed);
+                core.links.discard_below(done + 1);
                 core.hub.publish(&blocks, crate::clock::system_now());
             }
+            Effect::EpochStarted(context) => self.enter_epoch(&context),
+            Effect::SystemTaken(refusal) => {
+                if let Some(why) = &refusal {
+                    tracing::error!(why, "a system transaction of this node is refused");
+                }
+                if let Some(waiting) = self.verdicts.pop_front() {
+                    let _ = waiting.send(refusal);
+                }
+            }
+            Effect::Fatal(why) => return Err(why),
             Effect::Expired(ids) => core.hub.expired(&ids),
             Effect::Entered { view, reason } => {
                 tracing::trace!(%view, reason = reason.name(), "entered");
                 core.hub.metrics.views.with_label_values(&[reason.name()]).inc();
             }
             Effect::Evidence(evidence) => core.hub.evidence(&evidence),
-            Effect::Observed(_) => {}
+            Effect::Observed(observation) => {
+                let now = self.core.clock.now();
+                if let Some(advice) = self.core.optimizer.observe(now, &observation) {
+                    self.advice = Some(advice);
+                }
+            }
             Effect::Dropped(reason) => core.hub.metrics.dropped.with_label_values(&[reason]).inc(),
         }
         Ok(())
+    }
+
+    /// Messages are verified against the new epoch from now on, and everyone else is told.
+    fn enter_epoch(&self, context: &Arc<EpochContext>) {
+        let core = &self.core;
+        tracing::info!(epoch = %context.epoch(), height = %context.start.height, "a new epoch has begun");
+        let verifier = Verifier::new(Arc::clone(&context.config), context.chain_id);
+        *core.verifier.write().unwrap_or_else(PoisonError::into_inner) = verifier;
+        core.final_view.store(ordinal(context.epoch(), 0), Ordering::Relaxed);
+        core.hub.entered_epoch();
+        core.epochs.send_replace(Arc::clone(context));
     }
 
     fn send(&self, to: Recipient, message: &Message) {
@@ -280,6 +355,9 @@ impl Running {
         };
         metrics.sent.with_label_values(&[message.name()]).inc_by(copies);
         metrics.sent_bytes.with_label_values(&[message.name()]).inc_by(bytes.len() as u64 * copies);
+        if matches!(message, Message::Vote(_) | Message::Status(_)) {
+            self.core.optimizer.count_sent(bytes.len() as u64 * copies);
+        }
         let frame = Frame { class, view, bytes };
         match to {
             Recipient::All => self.core.links.broadcast(frame),
@@ -294,14 +372,22 @@ fn class_of(message: &Message) -> (Class, u64) {
     match message {
         Message::Vote(bundle) => {
             let view = bundle.statements().iter().map(|statement| statement.view().get()).max();
-            (Class::Vote, view.unwrap_or(u64::MAX))
+            (Class::Vote, view.map_or(u64::MAX, |view| ordinal(bundle.body().epoch, view)))
         }
-        Message::Proposal(header, _) => (Class::Bulk, header.header().view.get()),
-        Message::Status(_) | Message::Hint(_) | Message::Fetch(_) | Message::Held(_) => (Class::Vote, u64::MAX),
+        Message::Proposal(header, _) => (Class::Bulk, ordinal(header.header().epoch, header.header().view.get())),
+        Message::Status(_) | Message::Hint(..) | Message::Fetch(_) | Message::Held(_) | Message::System(..) => {
+            (Class::Vote, u64::MAX)
+        }
         // A few proposals overtake bodies like votes do, so that the leader has them before the hint that wakes it.
         Message::Forward(proposals) if proposals.len() <= SMALL_FORWARD => (Class::Vote, u64::MAX),
         Message::Forward(_) | Message::Answer(_) | Message::FinalChain(_) => (Class::Bulk, u64::MAX),
     }
+}
+
+/// Views start anew with each epoch; this number goes on.
+pub(crate) const fn ordinal(epoch: Epoch, view: u64) -> u64 {
+    const VIEW_BITS: u32 = 40;
+    (epoch.get() << VIEW_BITS) | if view >> VIEW_BITS == 0 { view } else { (1 << VIEW_BITS) - 1 }
 }
 
 fn sign(key: &SigningKey, request: &SignRequest) -> Result<Vec<u8>, String> {

@@ -1,15 +1,15 @@
 //! A validator process: `initialize`, `start`, `propose`, `get_consensus_result`, `subscribe`, `shutdown`.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
 use consensus::config::EpochConfig;
-use consensus::records::{RecordError, RecordReader, Table};
-use consensus::replica::Advice;
+use consensus::epoch::EpochContext;
+use consensus::records::{RecordError, RecordReader, Table, present};
 use consensus::types::Height;
 use consensus::verify::Verifier;
 use crypto::Digest;
@@ -18,19 +18,22 @@ use engine::{AcceptAll, Application, AppliedBlock, Engine, EngineConfig, serve};
 use serde_json::json;
 use storage::{ByteStore, FjallStore, StoreError};
 use tokio::net::TcpListener;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use transport::{LinkConfig, LinkError, Links, PeerInfo};
 
+use crate::advisor::{self, OptimizerHandle};
 use crate::audit::{Audit, AuditThread};
 use crate::clock::{Clock, system_now};
 use crate::config::{LoadBalancing, Warning};
-use crate::core::{Core, CoreInput, CoreSender};
+use crate::core::{Core, CoreInput, CoreSender, ordinal};
 use crate::handle::{Inner, LogControl, NodeError, NodeHandle, ProposalRequest};
 use crate::home::{Home, HomeError, OpenHome};
 use crate::http::{self, Fronts, Listener};
 use crate::hub::{End, FinalBlock, Hub};
+use crate::keys::{KeysError, NodeKeys};
 use crate::metrics::Metrics;
 use crate::peers::Peers;
+use crate::rotation::keep_rotating;
 use crate::serving::Serving;
 use crate::store_mark;
 use crate::views::ResultView;
@@ -70,6 +73,9 @@ pub enum StartError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The session keys, or the identity.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// A thread or the metrics.
     #[error("the node cannot start: {0}")]
     System(String),
@@ -131,6 +137,7 @@ struct Running {
     core: JoinHandle<Result<(), String>>,
     writer: JoinHandle<()>,
     advisor: tokio::task::JoinHandle<()>,
+    rotator: tokio::task::JoinHandle<()>,
 }
 
 impl Node {
@@ -169,11 +176,22 @@ impl Node {
         let (genesis, config) = (self.open.genesis.clone(), self.open.config.clone());
         let (chain_id, me, epoch) = (genesis.chain_id(), self.open.index, Arc::clone(&genesis.config));
         let records = Arc::new(StoreRecords(store.reader()));
+        let first = Arc::new(EpochContext::of_genesis(&genesis));
+        let context = present(records.as_ref(), &first)?;
+        let keys = Arc::clone(&self.open.keys);
+        keys.check_watermark(records.as_ref(), &context)?;
+        if keys.lacks_key(&context) {
+            let epoch = context.epoch();
+            tracing::error!(
+                %epoch,
+                "this home does not have the session key that the network names for it: it watches, and votes again from the epoch after \
+                 its identity has renewed the key. If this home was restored from a backup, that is why"
+            );
+        }
         let setup = EngineConfig {
-            config: Arc::clone(&epoch),
-            chain_id,
-            created: genesis.created,
-            me: Some(me),
+            genesis: Arc::clone(&first),
+            name: Some(genesis.config.members[me.as_usize()].name.clone()),
+            keys: Arc::<NodeKeys>::clone(&keys),
             settings: config.settings(),
             max_batch_size: config.batching.max_batch_size as usize,
             mempool: config.mempool_limits(),
@@ -193,9 +211,11 @@ impl Node {
             .map_err(|error| StartError::System(error.to_string()))?;
         let hub = Arc::new(Hub::new(metrics, audit, Arc::clone(&self.options.application), &status, &epoch, me.get()));
         hub.metrics.height.set(status.last_committed.height.get() as i64);
-        let verifier = Verifier::new(Arc::clone(&epoch), chain_id);
-        let final_view = Arc::new(AtomicU64::new(status.last_final.view.get()));
+        let verifier = Arc::new(RwLock::new(Verifier::new(Arc::clone(&context.config), chain_id)));
+        let final_view = Arc::new(AtomicU64::new(ordinal(context.epoch(), status.last_final.view.get())));
+        let (epochs, present_epoch) = watch::channel(context);
         let (core_sender, inputs) = CoreSender::new();
+        let optimizer = OptimizerHandle::new(&config, &epoch, me, self.open.home.root(), core_sender.clone());
 
         let link_listen = self.options.link_listen.clone().unwrap_or_else(|| config.link_listen(&epoch, me));
         let link_listener = listen(&link_listen, "validator links").await?;
@@ -205,9 +225,10 @@ impl Node {
         let listeners = fronts.listeners().map_err(|error| StartError::System(error.to_string()))?;
 
         let peers = Arc::new(Peers {
-            verifier,
+            verifier: Arc::clone(&verifier),
             core: core_sender.clone(),
             hub: Arc::clone(&hub),
+            optimizer: optimizer.clone(),
             final_view: Arc::clone(&final_view),
             algorithm: epoch.level.signature_algorithm().name(),
         });
@@ -218,7 +239,9 @@ impl Node {
         let core = Core {
             engine,
             clock: Clock::new(),
-            session_key: self.open.session_key.clone(),
+            keys: Arc::clone(&keys),
+            verifier,
+            epochs,
             sender: core_sender.clone(),
             serving: Serving::new(
                 Arc::clone(&records),
@@ -231,6 +254,7 @@ impl Node {
             writer,
             links: links.clone(),
             hub: Arc::clone(&hub),
+            optimizer: optimizer.clone(),
             final_view,
         };
         let core_thread = core.start(inputs, effects).map_err(system)?;
@@ -243,6 +267,10 @@ impl Node {
             records,
             links,
             hub,
+            epochs: present_epoch.clone(),
+            first,
+            keys: Arc::clone(&keys),
+            optimizer,
             started: system_now(),
             log: self.options.log.clone(),
             audit_dir: self.open.home.audit(),
@@ -253,7 +281,8 @@ impl Node {
         handle.0.hub.restore_accused(accused);
         handle.0.hub.audit.record("start", started(&handle, &listeners));
         let servers = fronts.serve(&handle);
-        let advisor = tokio::spawn(advise(handle.clone()));
+        let advisor = tokio::spawn(advisor::run(handle.clone()));
+        let rotator = tokio::spawn(keep_rotating(keys, me.as_usize(), core_sender, present_epoch));
         let running = Running {
             handle: handle.clone(),
             servers,
@@ -263,6 +292,7 @@ impl Node {
             core: core_thread,
             writer: writer_thread,
             advisor,
+            rotator,
         };
         self.running = Some(running);
         Ok(handle)
@@ -355,11 +385,14 @@ impl Node {
     pub async fn shutdown(&mut self) -> Result<(), StartError> {
         let Some(running) = self.running.take() else { return Ok(()) };
         running.advisor.abort();
+        running.rotator.abort();
         running.handle.0.core.urgent(CoreInput::Stop);
+        let advisor = running.handle.0.optimizer.clone();
         let Running { core, writer, servers, audit, handle, .. } = running;
         let ended = tokio::task::spawn_blocking(move || {
             let ended = core.join().unwrap_or_else(|_| Err("the core panicked".to_owned()));
             let writer = writer.join().map_err(|_| "the store's writer panicked".to_owned());
+            advisor.save();
             ended.and(writer)
         });
         let ended = ended.await.map_err(|error| StartError::System(error.to_string()))?;
@@ -388,7 +421,7 @@ fn started(handle: &NodeHandle, listeners: &[Listener]) -> serde_json::Value {
         "version": status.version, "network": status.network, "chain_id": status.chain_id, "validator": status.name, "index": status.index,
         "level": status.level, "policy": genesis.config.policy.name(), "epoch": status.epoch, "height": status.height,
         "quorum": status.quorum, "configuration": genesis.config.hash().to_string(),
-        "session_key": genesis.config.members[handle.0.me.as_usize()].session_key.to_string(),
+        "session_key": genesis.config.members[handle.0.me.as_usize()].session_key.to_string().chars().take(44).collect::<String>(),
         "http": listeners.iter().map(Listener::url).collect::<Vec<_>>(),
     })
 }
@@ -408,35 +441,4 @@ fn replay(application: &dyn Application, records: &dyn RecordReader, chain_id: &
         height = height.next();
     }
     Ok(())
-}
-
-/// How often the optimizer looks at the links.
-const ADVICE_PERIOD: Duration = Duration::from_secs(1);
-
-/// The seam of the optimizer: links are measured, the rule gives a threshold, the core clamps it.
-async fn advise(handle: NodeHandle) {
-    let inner = &handle.0;
-    let hedge_us = u64::from(inner.config.network.hedge_ms) * 1_000;
-    let epoch = &inner.genesis.config;
-    let mut ticks = tokio::time::interval(ADVICE_PERIOD);
-    loop {
-        ticks.tick().await;
-        let base = epoch.ratios.base.ten_thousandths();
-        let ratio = if inner.config.follows_advice() {
-            let links: Vec<optimizer::LinkSample> = inner
-                .links
-                .status()
-                .iter()
-                .map(|link| optimizer::LinkSample { connected: link.connected, rtt_us: link.rtt_us })
-                .collect();
-            let quality = optimizer::quality(&links, inner.config.network_analysis.latency_threshold_ms.into());
-            optimizer::rule(quality, base)
-        } else {
-            base
-        };
-        let threshold = (u64::from(ratio) * epoch.n() as u64).div_ceil(10_000) as u32;
-        if !inner.core.urgent(CoreInput::Advice(Advice { threshold, hedge_us, delta_us: None, batch_delay_us: 0 })) {
-            return;
-        }
-    }
 }

@@ -10,12 +10,14 @@ pub mod attack;
 mod genesis;
 mod host;
 pub mod invariants;
+pub mod keys;
 pub mod network;
 pub mod plot;
 mod queue;
 pub mod report;
 pub mod scenario;
 mod simulation;
+pub mod study;
 pub mod sweep;
 mod wire;
 

@@ -136,6 +136,10 @@ pub struct Scenario {
     pub value_every_us: u64,
     /// Bytes of each value, at least.
     pub value_bytes: u32,
+    /// Every so-manieth value has `large_value_bytes` instead; 0 for none.
+    pub large_value_every: u64,
+    /// Bytes of these, at least.
+    pub large_value_bytes: u32,
     /// `timeout_ms` of the values.
     pub value_timeout_ms: u64,
     /// Final blocks that each validator keeps; 0 keeps all. Below `max_timeout_ms`, so who must skip blocks follows without a vote.
@@ -144,6 +148,10 @@ pub struct Scenario {
     pub max_batch_size: usize,
     /// The advised threshold, in votes; clamped by the core.
     pub advised_threshold: u32,
+    /// Seconds of an epoch (`key_rotation_interval`).
+    pub rotation_s: u64,
+    /// Whether validators renew their session keys in every epoch.
+    pub rotate: bool,
     /// Local settings.
     pub settings: Timers,
     /// What goes wrong.
@@ -174,10 +182,14 @@ impl Default for Scenario {
             values: 50,
             value_every_us: 20_000,
             value_bytes: 0,
+            large_value_every: 0,
+            large_value_bytes: 0,
             value_timeout_ms: 30_000,
             retention_blocks: 0,
             max_batch_size: 100,
             advised_threshold: 0,
+            rotation_s: 3_600,
+            rotate: true,
             settings: Timers::default(),
             faults: Vec::new(),
             calm_at_us: None,

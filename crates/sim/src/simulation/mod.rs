@@ -1,8 +1,10 @@
 //! The event loop in virtual time.
 //!
+//! - [`advised`]: runs with an optimizer in every host.
 //! - [`effects`]: what hosts want done: signing, writing, sending, telling.
 //! - [`figures`]: what is measured on the way.
 
+mod advised;
 mod effects;
 mod figures;
 
@@ -11,9 +13,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use consensus::body::Proposal;
+use consensus::epoch::EpochContext;
 use consensus::message::Message;
 use consensus::replica::{Advice, Recipient, Ticket};
-use consensus::types::{Timestamp, ValidatorIndex, View};
+use consensus::types::{Epoch, Timestamp, ValidatorIndex, View};
 use consensus::verify::{Content, Verified, Verifier};
 use crypto::{Digest, HashAlgorithm, Hasher, SecurityLevel};
 use engine::mempool::MempoolLimits;
@@ -24,6 +27,7 @@ use crate::attack::{AttackKind, Board, mix};
 use crate::genesis::network;
 use crate::host::{Clock, Host};
 use crate::invariants::Watch;
+use crate::keys::Keys;
 use crate::network::Network;
 use crate::network::sampler::up_to;
 use crate::queue::Queue;
@@ -34,6 +38,8 @@ use crate::wire::Cost;
 /// A message on its way, shared by all its receivers and verified once for all.
 struct Sent {
     content: Verified<Content>,
+    /// As it is on the wire, for receivers in another epoch.
+    message: Message,
     cost: Cost,
 }
 
@@ -73,12 +79,19 @@ enum Event {
     Submit {
         number: u64,
     },
+    Rotate {
+        host: u16,
+        life: u64,
+        epoch: Epoch,
+    },
     Crash {
         host: u16,
     },
     Boot {
         host: u16,
     },
+    /// The optimizers look at their links.
+    Sample,
     /// The faults that can end have ended.
     Calm,
 }
@@ -88,7 +101,7 @@ fn add_twins(scenario: &Scenario, hosts: &mut Vec<Host>) {
     for index in 0..hosts.len() {
         let first = &hosts[index];
         if scenario.attack_of(first.validator.get()) == Some(AttackKind::Twins) {
-            let mut twin = Host::new(first.setup.clone(), first.validator, first.key.clone(), first.clock);
+            let mut twin = Host::new(first.setup.clone(), first.validator, Arc::clone(&first.keys), first.clock);
             twin.honest = false;
             twin.attack = Some(AttackKind::Twins.attacker(1));
             hosts.push(twin);
@@ -101,7 +114,8 @@ pub struct Simulation {
     scenario: Scenario,
     level: SecurityLevel,
     chain_id: Digest,
-    verifier: Verifier,
+    /// Of every epoch that any host has reached.
+    verifiers: BTreeMap<Epoch, Verifier>,
     hosts: Vec<Host>,
     network: Network,
     queue: Queue<Event>,
@@ -115,6 +129,8 @@ pub struct Simulation {
     submissions: BTreeMap<u64, Digest>,
     /// Buffers for effects, used again and again.
     spare: Vec<Vec<Effect>>,
+    /// Delays depend on what is sent and not on what was sent before, so that runs of one seed can be compared.
+    common_numbers: bool,
 }
 
 impl Simulation {
@@ -125,13 +141,14 @@ impl Simulation {
         let chain_id = genesis.chain_id();
         let mut rng = fastrand::Rng::with_seed(scenario.seed);
         let mut hosts = Vec::new();
-        for (index, key) in keys.into_iter().enumerate() {
+        let first = Arc::new(EpochContext::of_genesis(&genesis));
+        for (index, keys) in keys.into_iter().enumerate() {
+            let keys = Arc::new(keys);
             let me = ValidatorIndex::new(index as u16);
             let setup = EngineConfig {
-                config: Arc::clone(&genesis.config),
-                chain_id,
-                created: genesis.created,
-                me: Some(me),
+                genesis: Arc::clone(&first),
+                name: Some(format!("v{me}")),
+                keys: Arc::<Keys>::clone(&keys),
                 settings: scenario.settings.settings(),
                 max_batch_size: scenario.max_batch_size,
                 mempool: MempoolLimits::default(),
@@ -146,7 +163,7 @@ impl Simulation {
                 offset_us: up_to(&mut rng, 2 * offset) as i64 - offset as i64,
                 drift_ppm: up_to(&mut rng, 2 * drift) as i64 - drift as i64,
             };
-            let mut host = Host::new(setup, me, key, clock);
+            let mut host = Host::new(setup, me, keys, clock);
             let attack = scenario.attack_of(me.get());
             host.honest = attack.is_none_or(AttackKind::is_faithful);
             host.attack = attack.map(|kind| kind.attacker(0));
@@ -160,7 +177,10 @@ impl Simulation {
         let level = SecurityLevel::from_dimension(scenario.level).map_err(|error| error.to_string())?;
         let mut simulation = Self {
             level,
-            verifier: Verifier::new(Arc::clone(&genesis.config), chain_id),
+            verifiers: BTreeMap::from([(
+                Epoch::ZERO,
+                Verifier::new(Arc::clone(&genesis.config), chain_id).remembering(),
+            )]),
             chain_id,
             hosts,
             network,
@@ -168,11 +188,12 @@ impl Simulation {
             now: start,
             rng,
             board: Board { secret: mix(scenario.seed), ..Board::default() },
-            watch: Watch::new(Arc::clone(&genesis.config), chain_id),
+            watch: Watch::new(&first),
             figures: Figures::new(start),
             trace: HashAlgorithm::Sha256.hasher("agent-mesh/trace/v2"),
             submissions: BTreeMap::new(),
             spare: Vec::new(),
+            common_numbers: false,
             scenario,
         };
         simulation.plan();
@@ -207,6 +228,11 @@ impl Simulation {
 
     /// Like [`Self::run`], with what pictures are drawn of.
     pub fn run_with_samples(mut self) -> (Report, Samples) {
+        self.play();
+        self.report()
+    }
+
+    pub(super) fn play(&mut self) {
         let end = Timestamp::new(START_US + self.scenario.duration_us);
         while let Some((time, event)) = self.queue.next() {
             if time > end || self.is_over() {
@@ -216,7 +242,6 @@ impl Simulation {
             self.step(event);
         }
         self.watch.finish(&self.hosts);
-        self.report()
     }
 
     /// Whether there is nothing more to see before the time is up.
@@ -234,7 +259,7 @@ impl Simulation {
             Event::Deliver { to, from, sent } => self.deliver(to, from, sent),
             Event::Take { to, life, from, sent } => {
                 if self.hosts[usize::from(to)].life == life {
-                    self.input(to, Input::Message { from, content: sent.content.clone() });
+                    self.take(to, from, &sent);
                 }
             }
             Event::Signed { host, life, ticket, signature } => {
@@ -255,8 +280,15 @@ impl Simulation {
                 }
             }
             Event::Submit { number } => self.submit(number),
+            Event::Rotate { host, life, epoch } => {
+                let it = &self.hosts[usize::from(host)];
+                if it.life == life && it.epoch == epoch {
+                    self.rotate(host);
+                }
+            }
             Event::Crash { host } => self.crash(host),
             Event::Boot { host } => self.boot(host),
+            Event::Sample => self.sample_links(),
             Event::Calm => self.watch.calm(self.figures.view),
         }
     }
@@ -268,11 +300,11 @@ impl Simulation {
         let Some(engine) = &host.engine else { return };
         if host.attack.is_some() {
             self.attacked(to, |attack, ctx| attack.received(ctx, from, sent.content.get()));
-            return self.input(to, Input::Message { from, content: sent.content.clone() });
+            return self.take(to, from, &sent);
         }
         let cpu = &self.scenario.cpu;
         if *cpu == crate::scenario::Cpu::default() {
-            return self.input(to, Input::Message { from, content: sent.content.clone() });
+            return self.take(to, from, &sent);
         }
         // As a node does: what is too late to matter is dropped before any signature is looked at.
         let stale = match sent.content.get() {
@@ -283,10 +315,54 @@ impl Simulation {
             Content::Proposal(header, _) => engine.replica().is_stale(header.header().view),
             _ => false,
         };
+        let stale = stale && sent.content.epoch() == host.epoch;
         let signatures = if stale { 0 } else { sent.cost.signatures };
         let at = host.compute(cpu, self.now, signatures);
         let life = host.life;
         self.queue.plan(at, Event::Take { to, life, from, sent });
+    }
+
+    /// What a node's read task does: verified against the receiver's epoch, or handed on as it is.
+    fn take(&mut self, to: u16, from: ValidatorIndex, sent: &Sent) {
+        let epoch = self.hosts[usize::from(to)].epoch;
+        if sent.content.epoch() == epoch {
+            return self.input(to, Input::Message { from, content: sent.content.clone() });
+        }
+        if sent.message.epoch().is_some() {
+            return self.input(to, Input::Elsewhere { from, message: Box::new(sent.message.clone()) });
+        }
+        if let Some(Ok(content)) = self.verifiers.get(&epoch).map(|v| v.verify(from, sent.message.clone())) {
+            self.input(to, Input::Message { from, content });
+        }
+    }
+
+    /// A host is in an epoch: keys that it does not name are erased, and new ones are planned.
+    fn in_epoch(&mut self, host: u16, context: &Arc<EpochContext>) {
+        let epoch = context.epoch();
+        self.note(5, host, 0);
+        let it = &mut self.hosts[usize::from(host)];
+        it.epoch = epoch;
+        it.keys.enter(context);
+        self.watch.entered_epoch(host, context);
+        self.verifiers
+            .entry(epoch)
+            .or_insert_with(|| Verifier::new(Arc::clone(&context.config), self.chain_id).remembering());
+        if self.scenario.rotate {
+            let span_us = context.config.limits.key_rotation_interval_s * 1_000_000;
+            let after_us = span_us / 4 + u64::from(host) * span_us / 4 / self.hosts.len() as u64;
+            let life = self.hosts[usize::from(host)].life;
+            let due = context.start.time.after_us(after_us).max(self.now.after_us(1));
+            self.queue.plan(due, Event::Rotate { host, life, epoch });
+        }
+    }
+
+    fn rotate(&mut self, host: u16) {
+        let it = &self.hosts[usize::from(host)];
+        match it.keys.rotation(&it.context()) {
+            Ok(Some(tx)) => self.input(host, Input::System(Arc::new(tx))),
+            Ok(None) => {}
+            Err(error) => self.watch.violation(format!("v{host} cannot rotate: {error}")),
+        }
     }
 
     fn wake(&mut self, host: u16, life: u64) {
@@ -319,10 +395,14 @@ impl Simulation {
                 if self.hosts[usize::from(host)].honest {
                     self.watch.restarted(&self.hosts[usize::from(host)], height);
                 }
+                let context = self.hosts[usize::from(host)].context();
+                self.in_epoch(host, &context);
                 self.apply(host, effects);
                 let threshold = self.scenario.advised_threshold;
-                let advice =
-                    Advice { threshold, hedge_us: self.scenario.settings.hedge_us, delta_us: None, batch_delay_us: 0 };
+                let hedge_us = self.scenario.settings.hedge_us;
+                let fixed = Advice { threshold, hedge_us, delta_us: None, batch_delay_us: 0 };
+                let optimizer = self.hosts[usize::from(host)].optimizer.as_ref();
+                let advice = optimizer.map_or(fixed, optimizer::Optimizer::advice);
                 self.input(host, Input::Advice(advice));
                 for peer in 0..self.hosts.len() as u16 {
                     if peer != host && self.hosts[usize::from(peer)].engine.is_some() {
@@ -345,7 +425,13 @@ impl Simulation {
         });
         let Some(place) = place.map(|place| place as u16) else { return };
         let mut value = format!("value {number}").into_bytes();
-        value.resize(value.len().max(self.scenario.value_bytes as usize), b'.');
+        let large = self.scenario.large_value_every;
+        let bytes = if large > 0 && number.is_multiple_of(large) {
+            self.scenario.large_value_bytes
+        } else {
+            self.scenario.value_bytes
+        };
+        value.resize(value.len().max(bytes as usize), b'.');
         let local = self.hosts[usize::from(place)].clock.local(self.now);
         let proposal = Proposal {
             deadline: local.after_ms(self.scenario.value_timeout_ms),
@@ -365,6 +451,7 @@ impl Simulation {
         let mut effects = self.spare.pop().unwrap_or_default();
         let it = &mut self.hosts[usize::from(host)];
         it.handle(self.now, input, &mut effects);
+        it.advise(self.now, &mut effects);
         if let (true, Some(engine)) = (it.honest, &it.engine) {
             self.figures.view = self.figures.view.max(engine.replica().view());
         }
