@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -19,6 +19,7 @@ pub(crate) struct Cluster {
     children: Vec<Child>,
     pub(crate) urls: Vec<String>,
     dir: tempfile::TempDir,
+    classical: bool,
 }
 
 /// Figures of all validators together at one moment.
@@ -50,29 +51,43 @@ impl Cluster {
         let net = dir.path().join("net");
         create_local(&net, usize::from(n), "bench", port, &source, Timestamp::new(created))
             .map_err(|e| e.to_string())?;
-        let me = std::env::current_exe().map_err(|e| e.to_string())?;
         let mut children = Vec::new();
         for index in 0..n {
             let home = net.join(format!("v{index}"));
-            let log = std::fs::File::create(home.join("node.log")).map_err(|e| e.to_string())?;
-            let mut command = Command::new(&me);
-            if classical {
-                command.env("QUANTUM_SECURITY", "false");
-            }
-            let child = command
-                .arg(NODE_VERB)
-                .arg(&home)
-                .stdin(Stdio::piped())
-                .stdout(Stdio::null())
-                .stderr(log)
-                .spawn()
-                .map_err(|e| e.to_string())?;
+            let child = spawn(&home, classical)?;
             children.push(child);
         }
         let urls = (0..n).map(|index| format!("http://127.0.0.1:{}", port + index)).collect();
-        let cluster = Self { children, urls, dir };
+        let cluster = Self { children, urls, dir, classical };
         cluster.wait_until_linked(dir_of(&cluster))?;
         Ok(cluster)
+    }
+
+    /// Kills a validator.
+    pub(crate) fn kill(&mut self, index: usize) -> Result<(), String> {
+        self.children[index].kill().and_then(|()| self.children[index].wait()).map(drop).map_err(|e| e.to_string())
+    }
+
+    fn home(&self, index: usize) -> PathBuf {
+        self.dir.path().join(format!("net/v{index}"))
+    }
+
+    /// Removes the store of a validator that was killed.
+    pub(crate) fn empty(&self, index: usize) -> Result<(), String> {
+        std::fs::remove_dir_all(self.home(index).join("store")).map_err(|e| e.to_string())
+    }
+
+    /// Starts a validator that was killed, and waits until it answers.
+    pub(crate) fn start_again(&mut self, index: usize) -> Result<(), String> {
+        self.children[index] = spawn(&self.home(index), self.classical)?;
+        let begun = Instant::now();
+        while get_json(&format!("{}/v1/status", self.urls[index])).is_err() {
+            if begun.elapsed() > Duration::from_secs(60) {
+                return Err(format!("validator {index} does not come back within 60 s"));
+            }
+            std::thread::sleep(Duration::from_millis(5)); // polling, bounded above
+        }
+        Ok(())
     }
 
     fn wait_until_linked(&self, dir: &Path) -> Result<(), String> {
@@ -132,6 +147,25 @@ impl Cluster {
         }
         Ok(total)
     }
+}
+
+/// Starts the process of the validator in `home`.
+fn spawn(home: &Path, classical: bool) -> Result<Child, String> {
+    let me = std::env::current_exe().map_err(|e| e.to_string())?;
+    let log =
+        std::fs::File::options().create(true).append(true).open(home.join("node.log")).map_err(|e| e.to_string())?;
+    let mut command = Command::new(&me);
+    if classical {
+        command.env("QUANTUM_SECURITY", "false");
+    }
+    command
+        .arg(NODE_VERB)
+        .arg(home)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .map_err(|e| e.to_string())
 }
 
 fn dir_of(cluster: &Cluster) -> &Path {

@@ -1,7 +1,9 @@
 //! Benchmarks of agent-mesh: medians, percentiles and ratios of one run on one machine, never a verdict.
 //!
+//! `cargo run --release -p bench -- catchup [--blocks 5000] [--clients 4] [--level 768]`
 //! `cargo run --release -p bench -- local [--validators 4,6,10] [--seconds 10] [--level 768]`
 
+mod catchup;
 mod cluster;
 mod floor;
 mod load;
@@ -12,12 +14,13 @@ mod primitives;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: bench local [--validators 4,6,10] [--seconds 10] [--lone 200] [--level 768]\n       bench floor [--level 768]\n       bench one --workload lone|views|rate|peak [--validators 4] [--level 768] [--size 32] [--seconds 8]\n       bench scale [--validators 4,7,10,16,31] [--seconds 6] [--level 768]\n       bench crypto [--rounds 300]\n       bench constant-time [--samples 20000]\n       bench optimizer [--views 20000]";
+const USAGE: &str = "usage: bench local [--validators 4,6,10] [--seconds 10] [--lone 200] [--level 768]\n       bench catchup [--blocks 5000] [--clients 4] [--level 768]\n       bench floor [--level 768]\n       bench one --workload lone|views|rate|peak [--validators 4] [--level 768] [--size 32] [--seconds 8]\n       bench scale [--validators 4,7,10,16,31] [--seconds 6] [--level 768]\n       bench crypto [--rounds 300]\n       bench constant-time [--samples 20000]\n       bench optimizer [--views 20000]";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let result = match args.first().map(String::as_str) {
         Some("local") => local::run(&args[1..]),
+        Some("catchup") => catchup::run(&args[1..]),
         Some("one") => one::run(&args[1..]),
         Some("scale") => one::scale(&args[1..]),
         Some("floor") => floor::run(&args[1..]),

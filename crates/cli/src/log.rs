@@ -1,4 +1,6 @@
-//! `agent-mesh log`: the final blocks, once or as they come.
+//! `agent-mesh log`: the final blocks, once or as they come; [`mod@file`]: as a file.
+
+mod file;
 
 use std::time::Duration;
 
@@ -18,7 +20,10 @@ const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 /// Arguments of `log`.
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Option<Verb>,
     #[command(flatten)]
     node: NodeArg,
     /// Go on with new blocks as they come, also when the node restarts; without --from, only new ones.
@@ -35,8 +40,22 @@ pub(crate) struct Args {
     values: bool,
 }
 
+/// What is done with the log as a file.
+#[derive(clap::Subcommand)]
+enum Verb {
+    /// Write blocks with their certificates to a file, verified on the way.
+    Export(file::Export),
+    /// Verify an exported file offline, against nothing but the genesis.
+    Verify(file::Verify),
+}
+
 /// Runs `log`. JSON is one block a line.
 pub(crate) fn run(args: &Args, output: Output) -> Outcome {
+    match &args.verb {
+        Some(Verb::Export(export)) => return file::export(export, output),
+        Some(Verb::Verify(verify)) => return file::verify(verify, output),
+        None => {}
+    }
     let mut log =
         Log { client: args.node.client()?, values: args.values, left: args.limit.unwrap_or(u64::MAX), output };
     if args.follow { log.follow(args.from) } else { log.pages(args.from.unwrap_or(1).max(1)) }

@@ -3,6 +3,7 @@
 mod admin;
 mod ai;
 mod audit;
+mod chaos;
 mod client;
 mod config;
 mod debug;
@@ -62,6 +63,8 @@ enum Verb {
     Start(start::Args),
     /// Run a network of real validators on this machine.
     Devnet(devnet::Args),
+    /// Run real validators under faults and check afterwards every word that clients were told.
+    Chaos(chaos::Args),
     /// Hand a value, or a file of values, to the network.
     Propose(propose::Args),
     /// Ask for the result of a proposal.
@@ -116,6 +119,7 @@ fn run(cli: Cli) -> Outcome {
         Verb::Genesis(verb) => genesis::run(&verb, output),
         Verb::Start(args) => start::run(&args),
         Verb::Devnet(args) => devnet::run(&args, output),
+        Verb::Chaos(args) => chaos::run(&args, output),
         Verb::Propose(args) => propose::run(&args, output),
         Verb::Result(args) => result::run(&args, output),
         Verb::Verify(args) => verify::run(&args, output),

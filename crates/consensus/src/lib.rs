@@ -19,6 +19,7 @@ pub mod evidence;
 pub mod genesis;
 pub mod header;
 pub mod link;
+pub mod logfile;
 pub mod merkle;
 pub mod message;
 pub mod mutation;

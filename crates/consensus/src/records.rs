@@ -48,11 +48,15 @@ pub enum Table {
     Epochs,
     /// What the chain of the present epoch has gathered.
     Gathered,
+    /// Expired proposals by the height that they expired with, so that they can be forgotten; the engine's.
+    Expiries,
+    /// Single facts about the store; the engine's.
+    Meta,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Votes,
         Self::Headers,
         Self::Bodies,
@@ -63,6 +67,8 @@ impl Table {
         Self::Hashes,
         Self::Epochs,
         Self::Gathered,
+        Self::Expiries,
+        Self::Meta,
     ];
 
     /// The table's name in the store.
@@ -78,6 +84,8 @@ impl Table {
             Self::Hashes => "hashes",
             Self::Epochs => "epochs",
             Self::Gathered => "gathered",
+            Self::Expiries => "expiries",
+            Self::Meta => "meta",
         }
     }
 }

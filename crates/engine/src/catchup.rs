@@ -37,6 +37,10 @@ const PATIENCE_US: u64 = 3_000_000;
 const MAX_FAULTS: u32 = 6;
 /// How long after its last fault a peer is asked again although others are there.
 const PENANCE_US: u64 = 30_000_000;
+/// How long one waits for a peer that still holds the next block before the blocks that nobody holds are skipped.
+const SKIP_WAIT_US: u64 = 5_000_000;
+/// A peer that failed more often is not believed when it claims to hold the next block.
+const SKIP_FAULTS: u32 = 2;
 
 /// What a peer says it holds, and how it behaved.
 #[derive(Clone, Copy, Debug)]
@@ -90,6 +94,12 @@ pub(crate) struct CatchUp {
     tolerated: usize,
     max_chunks: usize,
     reassigned: u64,
+    /// Where the chain goes on if nobody holds the next block any more.
+    start: Option<Height>,
+    /// Since when nobody does.
+    stuck_since: Option<Timestamp>,
+    /// The application cannot go on without the blocks between.
+    stays: bool,
 }
 
 impl CatchUp {
@@ -105,6 +115,9 @@ impl CatchUp {
             tolerated: f as usize,
             max_chunks: (WINDOW_BYTES / CHUNK_BYTES.max(max_block_bytes)).clamp(2, WINDOW_CHUNKS),
             reassigned: 0,
+            start: None,
+            stuck_since: None,
+            stays: false,
         }
     }
 
@@ -136,7 +149,10 @@ impl CatchUp {
 
     /// When silence of a peer is next noticed.
     pub(crate) fn next_deadline(&self) -> Timestamp {
-        self.open.values().map(|open| open.until).min().unwrap_or(Timestamp::new(u64::MAX))
+        let silence = self.open.values().map(|open| open.until).min();
+        let skip = self.stuck_since.filter(|_| self.start.is_none() && !self.stays).map(|at| at.after_us(SKIP_WAIT_US));
+        let never = Timestamp::new(u64::MAX);
+        silence.unwrap_or(never).min(skip.unwrap_or(never))
     }
 
     /// A peer says what it can serve. What it was asked for and does not hold is asked of another.
@@ -193,7 +209,7 @@ impl CatchUp {
     pub(crate) fn next_ready(&mut self) -> Option<Input> {
         loop {
             let first = *self.ready.first_key_value()?.0;
-            if first > self.committed.next() {
+            if first > self.committed.next() && (Some(first) != self.start || self.stays) {
                 return None;
             }
             let ready = self.ready.remove(&first)?;
@@ -231,6 +247,7 @@ impl CatchUp {
         for above in done {
             self.free(above); // it came another way
         }
+        self.choose_start(now);
         let mut asked = Vec::new();
         while let Some((above, upto)) = self.gap() {
             let Some(peer) = self.choose(now, above) else { break };
@@ -245,13 +262,46 @@ impl CatchUp {
         asked
     }
 
+    /// If nobody who is to be trusted with it holds the next block any more, the chain goes on where the lowest that is held is.
+    fn choose_start(&mut self, now: Timestamp) {
+        let waiting = |start: Height| {
+            self.ready.contains_key(&start) || self.open.contains_key(&Height::new(start.get().saturating_sub(1)))
+        };
+        if self.start.is_some_and(waiting) {
+            return;
+        }
+        self.start = None;
+        let next = self.committed.next();
+        let faults = |index: &ValidatorIndex| self.peers.get(index).map_or(0, |peer| peer.faults);
+        let claims: Vec<(u32, Height)> = self.claims().map(|(index, held)| (faults(&index), held.first)).collect();
+        let least = claims.iter().map(|(faults, _)| *faults).min().unwrap_or(0);
+        let lowest =
+            claims.iter().filter(|(faults, _)| *faults <= least.max(SKIP_FAULTS)).map(|(_, first)| *first).min();
+        match lowest {
+            Some(lowest) if lowest > next => {
+                let since = *self.stuck_since.get_or_insert(now);
+                if now >= since.after_us(SKIP_WAIT_US) {
+                    self.start = Some(lowest);
+                }
+            }
+            _ => self.stuck_since = None,
+        }
+    }
+
+    /// The application cannot do without the blocks between: it waits for a peer that has them.
+    pub(crate) const fn stay(&mut self) {
+        self.stays = true;
+    }
+
     /// The lowest piece that is neither asked for nor here: from above the first height to the second.
     fn gap(&self) -> Option<(Height, Height)> {
-        let top = self.highest_claim.min(Height::new(self.durable.get() + WINDOW_BLOCKS));
+        let start = Height::new(self.start.map_or(0, |start| start.get().saturating_sub(1))).max(self.committed);
+        let floor = self.durable.max(Height::new(self.start.map_or(0, Height::get)));
+        let top = self.highest_claim.min(Height::new(floor.get() + WINDOW_BLOCKS));
         if self.open.len() + self.ready.len() >= self.max_chunks {
             return None;
         }
-        let mut at = self.committed;
+        let mut at = start;
         loop {
             // Whatever covers the next height takes the search further.
             let open = self.open.range(..=at).next_back().map(|(_, open)| open.upto);

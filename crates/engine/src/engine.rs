@@ -21,7 +21,8 @@ use crate::index::IdIndex;
 use crate::io::{Admission, Application, Effect, Input, Keyring, Refusal, SubmitTicket};
 use crate::ledger::Ledger;
 use crate::mempool::{Inserted, Mempool, MempoolLimits, Origin};
-use crate::serve::{self, Outcome, index_records, outcome_record};
+use crate::retention::{Pruner, Retention};
+use crate::serve::{self, Base, expired_records, index_records};
 
 /// Tickets of the engine's own writes have this bit; the replica counts from one.
 const ENGINE_TICKET: u64 = 1 << 63;
@@ -53,6 +54,10 @@ pub struct EngineConfig {
     pub adaptive_forwarding: bool,
     /// The application.
     pub application: Arc<dyn Application>,
+    /// How much of the log is kept; all of it if absent.
+    pub retention: Option<Retention>,
+    /// Only follow: this validator may have forgotten what it signed (D5).
+    pub abstain: bool,
 }
 
 /// A summary for status pages and metrics.
@@ -84,6 +89,10 @@ pub struct EngineStatus {
     pub entered_at: Timestamp,
     /// How catching up stands.
     pub catch_up: CatchUpStatus,
+    /// The lowest final block in the store.
+    pub held_from: Height,
+    /// Whether this validator votes and proposes.
+    pub voting: bool,
 }
 
 /// What the replica sees of values.
@@ -157,7 +166,7 @@ impl Payloads for Values {
         self.ledger.committed(block);
         self.index.extend(index_records(block.header.header().height, &block.body));
         let expired = self.mempool.expire(self.ledger.chain_time());
-        self.index.extend(expired.iter().map(|id| outcome_record(id, Outcome::Expired)));
+        self.index.extend(expired.iter().flat_map(|id| expired_records(header.height, id)));
         self.done.extend(expired.iter().copied());
         self.expired.extend(expired);
     }
@@ -224,8 +233,10 @@ pub struct Engine {
     /// My system transactions of this epoch, told to peers whose link comes up.
     own_system: Vec<Arc<SystemTx>>,
     catchup: CatchUp,
-    /// The lowest final block in the store.
-    held_from: Height,
+    pruner: Pruner,
+    abstain: bool,
+    /// Before this chain time not every id is known that a block could repeat.
+    memory_until: Timestamp,
     values: Values,
     batches: OpenBatches,
     awaiting_flush: BTreeMap<Ticket, (SubmitTicket, Vec<Result<Admission, Refusal>>)>,
@@ -260,7 +271,13 @@ impl Engine {
         for tx in durable.gathered.system() {
             engine.values.system.settle(tx.slot());
         }
-        engine.held_from = held.map_or(engine.held_from, |held| held.first);
+        if let Some(held) = held {
+            engine.pruner.begin_at(held.first);
+        }
+        if let Some(base) = serve::base(reader)? {
+            engine.memory_until = base.memory_until;
+        }
+        engine.update_voting();
         engine.restore_pending(setup, reader, effects)?;
         for (key, _) in reader.scan(Table::Evidence, &[], None, consensus::bounds::MAX_EVIDENCE)? {
             let signer = key.get(16..18).and_then(|bytes| bytes.try_into().ok()).map(u16::from_be_bytes);
@@ -297,7 +314,9 @@ impl Engine {
             chain_from: None,
             own_system: Vec::new(),
             catchup,
-            held_from: Height::new(1),
+            pruner: Pruner::new(setup.retention, Height::new(1)),
+            abstain: setup.abstain,
+            memory_until: Timestamp::ZERO,
             values,
             batches: OpenBatches::default(),
             awaiting_flush: BTreeMap::new(),
@@ -338,7 +357,7 @@ impl Engine {
                         let _ = self.values.mempool.insert(id, Arc::new(proposal), Origin::Own, chain_time);
                         ids.push(id);
                     } else if serve::outcome(reader, &id)?.is_none() && self.values.ledger.find(&id).is_none() {
-                        settled.push(outcome_record(&id, Outcome::Expired));
+                        settled.extend(expired_records(self.replica.last_committed().height, &id));
                     }
                 }
                 if ids.is_empty() {
@@ -370,6 +389,10 @@ impl Engine {
         if !self.catchup.is_idle() {
             self.catch_up(now, effects);
         }
+        if !self.replica.is_voting() {
+            self.update_voting();
+        }
+        effects.extend(self.pruner.plan(self.replica.last_committed()).map(Effect::ReadPrunable));
     }
 
     fn take(&mut self, now: Timestamp, input: Input, effects: &mut Vec<Effect>) {
@@ -425,6 +448,7 @@ impl Engine {
                 self.tell_system(Recipient::One(peer), effects);
                 replica::Input::LinkUp(peer)
             }
+            Input::Prunable { first, records } => return self.pruner.take(first, records),
             Input::LinkDown(peer) => return self.catchup.take_link_down(peer),
             Input::Tick => {
                 self.tell_laggards(now, effects);
@@ -439,13 +463,47 @@ impl Engine {
         self.drive(now, input, effects);
     }
 
+    /// Goes on from the parent of `first`, a block whose finality is proven: nobody holds what lies between. What a validator needs from
+    /// there on are the ids of the last `max_timeout_ms`; it votes once chain time has passed them all (docs/decisions/0031).
+    fn skip_to(&mut self, first: &consensus::header::Header, effects: &mut Vec<Effect>) -> bool {
+        let height = Height::new(first.height.get().saturating_sub(1));
+        if self.values.application.skip_to(height.get(), &first.parent_hash).is_err() {
+            effects.push(Effect::Dropped("application_needs_all"));
+            self.catchup.stay();
+            return false;
+        }
+        let base = Tip { view: first.parent_view, height, hash: first.parent_hash, time: Timestamp::ZERO };
+        if !self.replica.skip_to(base, &mut self.values) {
+            return false;
+        }
+        self.memory_until = first.time.after_ms(self.values.config.limits.max_timeout_ms);
+        self.values.index.push(Base { first: first.height, memory_until: self.memory_until }.record());
+        self.pruner.begin_at(first.height);
+        self.update_voting();
+        true
+    }
+
+    /// Votes only who knows all that it has signed, and all that a block could repeat.
+    fn update_voting(&mut self) {
+        let remembers = self.values.ledger.chain_time() >= self.memory_until;
+        self.replica.set_voting(!self.abstain && remembers);
+    }
+
     /// Hands the replica what is here and next, and asks peers for what is missing.
     fn catch_up(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         loop {
             let before = self.replica.last_committed().height;
             self.catchup.committed(before);
             let Some(input) = self.catchup.next_ready() else { break };
-            let replica::Input::Message { from, .. } = input else { break };
+            let replica::Input::Message { from, content } = &input else { break };
+            let from = *from;
+            if let Content::FinalChain(chain) = content.get()
+                && let Some((first, _)) = chain.blocks.first()
+                && first.header().height > before.next()
+                && !self.skip_to(first.header(), effects)
+            {
+                break;
+            }
             self.drive(now, input, effects);
             if self.replica.last_committed().height == before {
                 effects.push(Effect::Dropped("chain_refused"));
@@ -482,6 +540,9 @@ impl Engine {
                     flush = Some(ticket);
                     // Outcomes travel with the final records that make them true: a result told can always be found again.
                     let mut records: Vec<Record> = std::mem::take(&mut self.values.index);
+                    if writes.iter().any(|write| matches!(write, consensus::records::Write::Final(_))) {
+                        records.extend(self.pruner.attach()); // D4: with a final block and its proof, or not at all
+                    }
                     records.extend(writes.into_iter().flat_map(consensus::records::Write::into_records));
                     effects.push(Effect::Persist { ticket, records });
                 }
@@ -491,7 +552,7 @@ impl Engine {
                     effects.push(Effect::ServeChain { to, above, upto });
                 }
                 replica::Effect::TellHeld(to) => {
-                    let held = Held { first: self.held_from, last: self.replica.last_committed().height };
+                    let held = Held { first: self.pruner.held_from(), last: self.replica.last_committed().height };
                     effects.push(Effect::Send { to: Recipient::One(to), message: Message::Held(held) });
                 }
                 replica::Effect::Publish(blocks) => {
@@ -749,7 +810,7 @@ impl Engine {
     fn forward(&mut self, effects: &mut Vec<Effect>) {
         let Some(me) = self.replica.me() else { return };
         let view = self.replica.view();
-        if self.values.config.leader(view) == me {
+        if self.values.config.leader(view) == me && self.replica.is_voting() {
             return; // my own turn: no need to bother others
         }
         let leaders = if self.values.adaptive_forwarding {
@@ -793,6 +854,8 @@ impl Engine {
             armed: replica.is_armed(),
             entered_at: replica.entered_at(),
             catch_up: self.catchup.status(),
+            held_from: self.pruner.held_from(),
+            voting: replica.is_voting(),
         }
     }
 

@@ -14,6 +14,8 @@ use consensus::types::{Height, Timestamp, ValidatorIndex, View};
 use consensus::verify::{Content, Verified};
 use crypto::{Digest, PublicKey};
 
+use crate::retention::PruneOrder;
+
 /// Names one submission of a client, so that its outcome can be told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SubmitTicket(pub u64);
@@ -62,6 +64,13 @@ pub enum Input {
     LinkUp(ValidatorIndex),
     /// The link to a peer is down.
     LinkDown(ValidatorIndex),
+    /// What [`Effect::ReadPrunable`] has found: removals, and the lowest block that stays.
+    Prunable {
+        /// The lowest block that stays.
+        first: Height,
+        /// The removals.
+        records: Vec<Record>,
+    },
     /// Time has passed.
     Tick,
     /// The node is about to stop: what was held back is sent.
@@ -105,6 +114,8 @@ pub enum Effect {
         /// up to this one, are wanted.
         upto: Height,
     },
+    /// Read what is beyond the retention with [`crate::serve::prunable`], and answer with [`Input::Prunable`].
+    ReadPrunable(PruneOrder),
     /// The outcome of a submission, one per proposal; what was accepted is durable.
     Accepted {
         /// The submission.
@@ -210,6 +221,13 @@ pub trait Application: Send + Sync {
 
     /// The height of the last block whose `apply` has taken durable effect. At start the node replays from the next one.
     fn last_applied(&self) -> u64;
+
+    /// The blocks above [`Application::last_applied`] up to and with this one will never come: no validator holds them any more. An
+    /// application that can fetch its state as of this block, and check it, does so here and answers `Ok`; by default the node waits for
+    /// a peer that still has the blocks.
+    fn skip_to(&self, height: u64, hash: &Digest) -> Result<(), String> {
+        Err(format!("this application needs every block, also those up to height {height} ({hash})"))
+    }
 }
 
 /// A final block as the application sees it.
@@ -238,5 +256,9 @@ impl Application for AcceptAll {
 
     fn last_applied(&self) -> u64 {
         u64::MAX
+    }
+
+    fn skip_to(&self, _height: u64, _hash: &Digest) -> Result<(), String> {
+        Ok(())
     }
 }

@@ -20,8 +20,10 @@ mod io;
 mod ledger;
 pub mod mempool;
 pub mod records;
+mod retention;
 pub mod serve;
 
 pub use catchup::{CHUNK_BLOCKS, CHUNK_BYTES, CatchUpStatus};
 pub use engine::{Engine, EngineConfig, EngineStatus};
 pub use io::{AcceptAll, Admission, AnyKey, Application, AppliedBlock, Effect, Input, Keyring, Refusal, SubmitTicket};
+pub use retention::{PruneOrder, Retention};

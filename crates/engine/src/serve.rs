@@ -14,11 +14,13 @@ use consensus::merkle;
 use consensus::message::{FinalChain, Held, Message};
 use consensus::proof::{Finality, ValueProof};
 use consensus::records::{
-    FinalRecord, ProofPlace, Record, RecordError, RecordReader, Table, height_key, load_body, load_epoch, load_final,
-    load_header,
+    FinalRecord, ProofPlace, Record, RecordError, RecordReader, Table, Write, decode, height_key, load_body,
+    load_epoch, load_final, load_header,
 };
-use consensus::types::{Epoch, Height};
+use consensus::types::{Epoch, Height, Timestamp};
 use crypto::Digest;
+
+use crate::retention::PruneOrder;
 
 /// Where an id's outcome is: final in a block.
 const OUTCOME_FINAL: u8 = 1;
@@ -48,11 +50,19 @@ pub enum Outcome {
 /// A final block by height, if it is there.
 pub fn block(reader: &dyn RecordReader, chain_id: &Digest, height: Height) -> Result<Option<StoredBlock>, RecordError> {
     let Some(record) = load_final(reader, height)? else { return Ok(None) };
-    let header = load_header(reader, record.epoch, record.view, &record.hash)?;
-    let Some(body) = load_body(reader, &header, chain_id)? else {
-        return Err(RecordError::damaged(Table::Bodies, format!("the body of height {height} is missing")));
+    let read = || {
+        let header = load_header(reader, record.epoch, record.view, &record.hash)?;
+        let Some(body) = load_body(reader, &header, chain_id)? else {
+            return Err(RecordError::damaged(Table::Bodies, format!("the body of height {height} is missing")));
+        };
+        Ok((header, body))
     };
-    Ok(Some(StoredBlock { record, header, body }))
+    match read() {
+        Ok((header, body)) => Ok(Some(StoredBlock { record, header, body })),
+        // Pruned between the two looks: then the record is gone as well.
+        Err(_) if load_final(reader, height)?.is_none() => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// The proof of a final block: headers from its child to the block that the votes name, and the votes.
@@ -90,7 +100,76 @@ pub fn held(reader: &dyn RecordReader) -> Result<Option<Held>, RecordError> {
     };
     let first = reader.scan(Table::Finals, &[0], None, 1)?;
     let (Some((first, _)), Some((last, _))) = (first.first(), reader.last(Table::Finals)?) else { return Ok(None) };
-    Ok(Some(Held { first: height(first)?, last: height(&last)? }))
+    let base = base(reader)?.map_or(Height::ZERO, |base| base.first);
+    Ok(Some(Held { first: height(first)?.max(base), last: height(&last)? }))
+}
+
+/// Where a store begins whose node has skipped blocks that nobody holds any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Base {
+    /// The first block of the unbroken range; what lies below is garbage.
+    pub(crate) first: Height,
+    /// From this chain time on every id that a block could repeat is known again.
+    pub(crate) memory_until: Timestamp,
+}
+
+/// The key of [`Base`] in the table `meta`.
+const BASE_KEY: &[u8] = b"base";
+
+impl Base {
+    pub(crate) fn record(self) -> Record {
+        let mut out = consensus::codec::Writer::with_capacity(16);
+        out.u64(self.first.get());
+        out.u64(self.memory_until.get());
+        Record { table: Table::Meta, key: BASE_KEY.to_vec(), value: Some(out.into_bytes()) }
+    }
+}
+
+pub(crate) fn base(reader: &dyn RecordReader) -> Result<Option<Base>, RecordError> {
+    let Some(value) = reader.get(Table::Meta, BASE_KEY)? else { return Ok(None) };
+    let mut input = Reader::new(&value);
+    let parsed = (|| {
+        let base = Base { first: input.height()?, memory_until: input.time("memory")? };
+        input.finish().map(|()| base)
+    })();
+    parsed.map(Some).map_err(|error| RecordError::damaged(Table::Meta, error))
+}
+
+/// Blocks, and removals, read for one pruning.
+const PRUNE_BLOCKS: usize = 256;
+const PRUNE_RECORDS: usize = 100_000;
+
+/// What is beyond the retention: the removals of whole blocks, lowest first, with the outcomes of what was in them or expired with them; and
+/// the lowest block that stays.
+pub fn prunable(
+    reader: &dyn RecordReader,
+    chain_id: &Digest,
+    order: PruneOrder,
+) -> Result<(Height, Vec<Record>), RecordError> {
+    let Some(held) = held(reader)? else { return Ok((Height::new(1), Vec::new())) };
+    let gone = |table, key| Record { table, key, value: None };
+    let mut first = held.first;
+    let mut records = Vec::new();
+    for (key, value) in reader.scan(Table::Finals, &[0], None, PRUNE_BLOCKS)? {
+        let record: FinalRecord = decode(Table::Finals, &value)?;
+        let header = load_header(reader, record.epoch, record.view, &record.hash)?;
+        let garbage = record.height < held.first;
+        let old = record.height < order.keep_from && header.header().time < order.before;
+        if !(garbage || old) || records.len() >= PRUNE_RECORDS {
+            break;
+        }
+        let body = load_body(reader, &header, chain_id)?;
+        let ids = body.iter().flat_map(|body| body.ids()).map(|id| gone(Table::Ids, id.as_bytes().to_vec()));
+        records.extend(ids);
+        records.extend(Write::DropBlock(record.epoch, record.view, record.hash).into_records());
+        records.push(gone(Table::Finals, key));
+        first = first.max(record.height.next());
+    }
+    for (key, _) in reader.scan(Table::Expiries, &[0], Some(&height_key(first)), PRUNE_RECORDS)? {
+        records.extend(key.get(8..).map(|id| gone(Table::Ids, id.to_vec())));
+        records.push(gone(Table::Expiries, key));
+    }
+    Ok((first, records))
 }
 
 /// What a peer is sent that wants the blocks above `above` up to `upto`: a piece of the chain that begins there, or, if the store does
@@ -297,6 +376,13 @@ pub(crate) fn outcome_record(id: &Digest, outcome: Outcome) -> Record {
 pub(crate) fn index_records(height: Height, body: &Body) -> impl Iterator<Item = Record> {
     let outcome = move |(at, id)| outcome_record(id, Outcome::Final(height, at as u32));
     body.ids().iter().enumerate().map(outcome)
+}
+
+/// The records of a proposal that expired with the block of this height.
+pub(crate) fn expired_records(height: Height, id: &Digest) -> [Record; 2] {
+    let mut key = height_key(height);
+    key.extend_from_slice(id.as_bytes());
+    [outcome_record(id, Outcome::Expired), Record { table: Table::Expiries, key, value: Some(Vec::new()) }]
 }
 
 /// The record of a batch of proposals that was accepted from a client.

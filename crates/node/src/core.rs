@@ -12,9 +12,10 @@ use consensus::body::Proposal;
 use consensus::epoch::EpochContext;
 use consensus::header::HEADER_TAG;
 use consensus::message::Message;
+use consensus::records::Record;
 use consensus::replica::{Advice, Recipient, SignRequest, Ticket};
 use consensus::system::SystemTx;
-use consensus::types::{Epoch, Timestamp, ValidatorIndex};
+use consensus::types::{Epoch, Height, Timestamp, ValidatorIndex};
 use consensus::verify::{Content, Verified, Verifier};
 use consensus::vote::BUNDLE_TAG;
 use crypto::{Digest, SigningKey};
@@ -63,6 +64,10 @@ pub(crate) enum CoreInput {
     LinkUp(ValidatorIndex),
     LinkDown(ValidatorIndex),
     Advice(Advice),
+    Prunable {
+        first: Height,
+        records: Vec<Record>,
+    },
     Persisted(Ticket),
     Fatal(String),
     Stop,
@@ -118,6 +123,7 @@ pub(crate) struct Core {
     pub(crate) optimizer: OptimizerHandle,
     pub(crate) final_view: Arc<AtomicU64>,
     pub(crate) serving: Serving,
+    pub(crate) sender: CoreSender,
 }
 
 struct Running {
@@ -232,6 +238,7 @@ impl Running {
             }
             CoreInput::LinkUp(peer) => Input::LinkUp(peer),
             CoreInput::LinkDown(peer) => Input::LinkDown(peer),
+            CoreInput::Prunable { first, records } => Input::Prunable { first, records },
             CoreInput::Advice(advice) => Input::Advice(advice),
             CoreInput::Persisted(ticket) => Input::Persisted { ticket },
             CoreInput::Fatal(error) => return Err(error),
@@ -286,6 +293,7 @@ impl Running {
             Effect::Persist { ticket, records } => self.step.persist(ticket, records),
             Effect::Index(records) => self.step.index(records),
             Effect::Send { to, message } => self.send(to, &message),
+            Effect::ReadPrunable(order) => core.serving.read_prunable(order, core.sender.clone()),
             Effect::ServeChain { to, above, upto } => core.serving.serve(to, above, upto),
             Effect::Accepted { ticket, outcomes } => {
                 core.hub.accepted(&outcomes);

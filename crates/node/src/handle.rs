@@ -264,6 +264,7 @@ impl NodeHandle {
             None => Ok(None),
             Some(Outcome::Expired) => Ok(Some(ResultView::without_block(id.to_string(), State::Expired))),
             Some(Outcome::Final(height, _)) if height.get() > self.0.hub.published() => Ok(None),
+            Some(Outcome::Final(height, _)) if height.get() < self.held_from() => Ok(None),
             Some(Outcome::Final(height, index)) => self.final_result(height, index).map(Some),
         }
     }

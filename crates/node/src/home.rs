@@ -1,5 +1,6 @@
 //! A validator's home directory: configuration, genesis, keys, store.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -94,6 +95,8 @@ pub struct OpenHome {
     pub warnings: Vec<Warning>,
     /// The network.
     pub genesis: Genesis,
+    /// Addresses of peers that are not the genesis'.
+    pub peers: BTreeMap<String, String>,
     /// This validator's place in it.
     pub index: ValidatorIndex,
     /// The session keys, which sign headers and votes, and the identity that renews them.
@@ -135,6 +138,12 @@ impl Home {
         self.genesis.clone()
     }
 
+    /// `peers.json`, if there is one: where this validator finds peers that are not at the genesis' addresses (behind a tunnel, for
+    /// instance). A JSON object, name to `host:port`.
+    pub fn peers(&self) -> PathBuf {
+        self.root.join("peers.json")
+    }
+
     /// The directory of the key files.
     pub fn keys(&self) -> PathBuf {
         self.keys.clone()
@@ -170,6 +179,20 @@ impl Home {
         self.root.join("audit")
     }
 
+    fn read_peers(&self) -> Result<BTreeMap<String, String>, HomeError> {
+        let path = self.peers();
+        let hint = "make it a JSON object of validator names and host:port, or remove it";
+        match std::fs::read_to_string(&path) {
+            Ok(text) => serde_json::from_str(&text).map_err(|error| HomeError::Read {
+                path,
+                source: std::io::Error::other(error),
+                hint,
+            }),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+            Err(source) => Err(HomeError::Read { path, source, hint }),
+        }
+    }
+
     /// Reads and checks everything; `env` looks up environment variables.
     pub fn open(&self, env: &dyn Fn(&str) -> Option<String>) -> Result<OpenHome, HomeError> {
         let (config, warnings) = self.read_config(env)?;
@@ -183,7 +206,12 @@ impl Home {
         if let Some(node_id) = config.node.name.clone().filter(|id| *id != link.name) {
             return Err(HomeError::NodeId { node_id, name: link.name });
         }
-        Ok(OpenHome { home, config, warnings, genesis, index, keys: Arc::new(keys), link_key: link.key })
+        let peers = home.read_peers()?;
+        if let Some(stranger) = peers.keys().find(|name| genesis.config.index_of(name).is_none()) {
+            let path = home.peers().display().to_string();
+            return Err(HomeError::NotAMember(format!("{path}: the genesis has no validator named {stranger}")));
+        }
+        Ok(OpenHome { peers, home, config, warnings, genesis, index, keys: Arc::new(keys), link_key: link.key })
     }
 
     /// The effective configuration; a missing file means the defaults.

@@ -25,6 +25,7 @@ mod peers;
 mod rotation;
 mod serving;
 pub mod setup;
+mod store_mark;
 pub mod tokens;
 pub mod views;
 mod witness;

@@ -6,6 +6,7 @@ use consensus::config::EpochConfig;
 use consensus::replica::Settings;
 use consensus::types::ValidatorIndex;
 use crypto::{CryptoError, SecurityLevel, SigningKey};
+use engine::Retention;
 use engine::mempool::MempoolLimits;
 use storage::StoreOptions;
 use transport::LinkLimits;
@@ -60,6 +61,15 @@ impl Config {
             aging_us_per_priority: u64::from(self.batching.priority_aging_ms) * 1_000,
             priority_queuing: self.batching.priority_queuing,
         }
+    }
+
+    /// How much of the log is kept: at least what the network's `max_timeout_ms` needs.
+    pub(crate) fn retention(&self, epoch: &EpochConfig) -> Option<Retention> {
+        let storage = &self.storage;
+        (storage.retention_s > 0).then(|| Retention {
+            time_us: (storage.retention_s * 1_000_000).max(epoch.limits.max_timeout_ms * 1_000),
+            blocks: storage.retention_blocks,
+        })
     }
 
     /// Bounds of the links; the frame limit is the network's.

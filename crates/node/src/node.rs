@@ -36,6 +36,7 @@ use crate::metrics::Metrics;
 use crate::peers::Peers;
 use crate::rotation::keep_rotating;
 use crate::serving::Serving;
+use crate::store_mark;
 use crate::views::ResultView;
 use crate::writer::Writer;
 
@@ -121,6 +122,8 @@ impl NodeOptions {
 pub struct Node {
     options: NodeOptions,
     open: OpenHome,
+    /// Whether the store is the one that the session key has always voted from.
+    remembers: bool,
     store: Option<FjallStore>,
     running: Option<Running>,
 }
@@ -145,7 +148,15 @@ impl Node {
         let names: Vec<&str> = Table::ALL.iter().map(|table| table.name()).collect();
         let network = open.genesis.chain_id().as_bytes().to_vec();
         let store = FjallStore::open(&open.home.store(), &names, open.config.store_options(network))?;
-        Ok(Self { options, open, store: Some(store), running: None })
+        let remembers = store_mark::belongs(&open.home.keys(), &store.id())
+            .map_err(|error| StartError::System(format!("{}: {error}", open.home.keys().display())))?;
+        if !remembers {
+            tracing::warn!(
+                "this session key has voted from another store, so it may have forgotten votes: the node follows and serves, but does not \
+                 vote in this epoch (D5). It votes again with a new session key"
+            );
+        }
+        Ok(Self { options, open, remembers, store: Some(store), running: None })
     }
 
     /// What the operator should know about the configuration.
@@ -189,6 +200,8 @@ impl Node {
             mempool: config.mempool_limits(),
             adaptive_forwarding: config.batching.load_balancing == LoadBalancing::Adaptive,
             application: Arc::clone(&self.options.application),
+            retention: config.retention(&epoch),
+            abstain: !self.remembers,
         };
         let mut effects = Vec::new();
         let engine = Engine::restore(&setup, records.as_ref(), &mut effects)?;
@@ -232,6 +245,7 @@ impl Node {
             keys: Arc::clone(&keys),
             verifier,
             epochs,
+            sender: core_sender.clone(),
             serving: Serving::new(
                 Arc::clone(&records),
                 links.clone(),
@@ -292,7 +306,7 @@ impl Node {
         let peers = genesis.config.members.iter().enumerate().map(|(at, member)| PeerInfo {
             index: at as u16,
             name: member.name.clone(),
-            address: member.address.clone(),
+            address: self.open.peers.get(&member.name).unwrap_or(&member.address).clone(),
             link_key: member.link_key.clone(),
         });
         let limits = self.open.config.link_limits(max_frame_bytes(&genesis.config));

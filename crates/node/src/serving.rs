@@ -9,10 +9,11 @@ use consensus::Encode;
 use consensus::types::{Height, ValidatorIndex};
 use crypto::Digest;
 use engine::records::StoreRecords;
-use engine::{CHUNK_BYTES, serve};
+use engine::{CHUNK_BYTES, PruneOrder, serve};
 use tokio::sync::Semaphore;
 use transport::{Class, Frame, Links};
 
+use crate::core::{CoreInput, CoreSender};
 use crate::hub::Hub;
 
 /// Pieces read at once, for all peers together.
@@ -81,6 +82,19 @@ impl Serving {
             if let Some(mine) = waiting.get_mut(&to) {
                 *mine = mine.saturating_sub(1);
             }
+        });
+    }
+
+    /// Reads what is beyond the retention and hands it to the core. If the store cannot be read, nothing is pruned and the log says so.
+    pub(crate) fn read_prunable(&self, order: PruneOrder, core: CoreSender) {
+        let (records, chain_id) = (Arc::clone(&self.0.records), self.0.chain_id);
+        self.0.runtime.spawn_blocking(move || {
+            let read = serve::prunable(records.as_ref(), &chain_id, order);
+            let (first, records) = read.unwrap_or_else(|error| {
+                tracing::error!(%error, "old blocks cannot be read, so they are not pruned");
+                (Height::new(1), Vec::new())
+            });
+            core.urgent(CoreInput::Prunable { first, records });
         });
     }
 

@@ -313,6 +313,10 @@ pub struct StatusView {
     pub view_timer_us: u64,
     /// Validators proven faulty.
     pub accused: usize,
+    /// Lowest block held here; those below are beyond the retention.
+    pub held_from: u64,
+    /// Whether this validator votes and proposes; if not, it only follows (docs/operations.md).
+    pub voting: bool,
     /// The node's clock, microseconds since the Unix epoch.
     #[serde(default)]
     pub now_us: u64,

@@ -77,6 +77,10 @@ pub struct Report {
     pub height: u64,
     /// Height of each host that is up at the end; 0 for one that is down.
     pub heights: Vec<u64>,
+    /// The lowest block that each host holds.
+    pub held_from: Vec<u64>,
+    /// Whether each host votes.
+    pub voting: Vec<bool>,
     /// Blocks that became final in one round.
     pub fast_blocks: u64,
     /// Blocks that became final in two rounds.

@@ -81,3 +81,28 @@ fn loss_and_duplication_do_not_stop_it() {
     });
     caught_up(&report, 3);
 }
+
+#[test]
+fn pruned_blocks_are_skipped_by_who_comes_late() {
+    let crash = Fault::Crash { validator: 2, at_us: 1_000_000, back_at_us: Some(38_000_000) };
+    let report = run(Scenario { retention_blocks: 100, ..long(vec![crash]) });
+    caught_up(&report, 2);
+    // Nobody holds the blocks that it missed, so it follows from where they begin; it cannot know all ids and does not vote.
+    assert!(report.held_from.iter().all(|from| *from > 200), "everybody has pruned: {:?}", report.held_from);
+    assert_eq!(report.voting, [true, true, false, true]);
+}
+
+#[test]
+fn pruning_survives_crashes() {
+    for seed in 1..4 {
+        let faults = (0..12)
+            .map(|k| {
+                let at_us = 5_000_000 + k * 2_500_000;
+                Fault::Crash { validator: (k % 4) as u16, at_us, back_at_us: Some(at_us + 400_000) }
+            })
+            .collect();
+        let report = run(Scenario { seed, retention_blocks: 100, ..long(faults) });
+        assert_eq!(report.finalized, report.submitted, "{report:#?}");
+        assert!(report.held_from.iter().all(|from| *from > 200), "{:?}", report.held_from);
+    }
+}

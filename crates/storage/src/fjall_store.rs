@@ -42,6 +42,7 @@ impl Default for StoreOptions {
 
 /// A durable [`ByteStore`] over one directory. Readers keep the store (and its lock) alive until they are dropped.
 pub struct FjallStore {
+    id: String,
     shared: Arc<Shared>,
     marker_table: Keyspace,
     markers: Markers,
@@ -69,10 +70,15 @@ impl FjallStore {
     /// [`StoreError::Damaged`], [`StoreError::Locked`], [`StoreError::OtherNetwork`], [`StoreError::OtherFormat`],
     /// [`StoreError::Open`] and [`StoreError::BadOptions`], each with what to do.
     pub fn open(dir: &Path, table_names: &[&str], options: StoreOptions) -> Result<Self, StoreError> {
-        let Opened { lock, db, marker_table, tables, markers, watermark, counter } =
+        let Opened { id, lock, db, marker_table, tables, markers, watermark, counter } =
             opening::open(dir, table_names, &options)?;
         let shared = Arc::new(Shared { tables, db, dir: dir.to_owned(), _lock: lock });
-        Ok(Self { shared, marker_table, markers, watermark, counter, flushed: counter, poisoned: false })
+        Ok(Self { id, shared, marker_table, markers, watermark, counter, flushed: counter, poisoned: false })
+    }
+
+    /// The store's random name: another store in the same place has another.
+    pub fn id(&self) -> String {
+        self.id.clone()
     }
 
     /// Commits in the store, since it was made.

@@ -29,6 +29,8 @@ const CACHED_FILES: usize = 64;
 
 /// An open store.
 pub(crate) struct Opened {
+    /// The store's random name.
+    pub id: String,
     pub lock: Lock,
     pub db: Database,
     pub marker_table: Keyspace,
@@ -81,7 +83,7 @@ fn create(dir: &Path, lock: Lock, names: &[&str], options: &StoreOptions) -> Res
     fs::remove_file(&creating).map_err(io)?;
     format::sync_dir(dir).map_err(io)?;
     let markers = Markers::new(&format.store_id);
-    Ok(Opened { lock, db, marker_table, tables, markers, watermark, counter: 0 })
+    Ok(Opened { id: hex(&format.store_id), lock, db, marker_table, tables, markers, watermark, counter: 0 })
 }
 
 fn recover(
@@ -147,7 +149,7 @@ fn recover(
         format.tables.extend(new.into_iter().map(|&n| n.to_owned()));
         format.write(dir).map_err(io)?;
     }
-    Ok(Opened { lock, db, marker_table, tables, markers, watermark, counter })
+    Ok(Opened { id: hex(&format.store_id), lock, db, marker_table, tables, markers, watermark, counter })
 }
 
 /// Why the library did not open.
@@ -202,6 +204,7 @@ fn open_tables(db: &Database, names: &[&str], options: &StoreOptions) -> Result<
     let marker_table = db.keyspace(MARKER_TABLE, || plain().max_memtable_size(MARKER_MEMTABLE_BYTES))?;
     let large = KvSeparationOptions::default()
         .separation_threshold(options.large_value_bytes)
+        .age_cutoff(1.0)
         .file_target_size(LARGE_FILE_BYTES);
     let table = || plain().max_memtable_size(options.memtable_bytes).with_kv_separation(Some(large.clone()));
     let tables = names.iter().map(|name| db.keyspace(name, table)).collect::<Result<_, _>>()?;

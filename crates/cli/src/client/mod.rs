@@ -6,6 +6,7 @@ pub(crate) mod stream;
 
 use std::time::Duration;
 
+use consensus::genesis::Genesis;
 use node::views::{BlockView, ResultView, StatusView};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -255,6 +256,17 @@ impl Client {
     /// `GET /v1/status`.
     pub(crate) fn status(&self) -> Result<StatusView, ClientError> {
         self.parse(&self.get("/v1/status", Duration::ZERO)?)
+    }
+
+    /// `GET /v1/genesis`.
+    pub(crate) fn genesis(&self) -> Outcome<Genesis> {
+        let bytes = self.get("/v1/genesis", Duration::ZERO)?;
+        Ok(Genesis::from_json(&String::from_utf8_lossy(&bytes))?)
+    }
+
+    /// `GET /v1/chain`: final blocks from `from` up to `to`, as many as one answer holds, with a certificate; binary.
+    pub(crate) fn chain(&self, from: u64, to: u64) -> Result<Vec<u8>, ClientError> {
+        self.get(&format!("/v1/chain?from={from}&to={to}"), Duration::ZERO)
     }
 
     /// `POST /v1/proposals` with one proposal.

@@ -22,7 +22,9 @@ impl Replica {
         content: Content,
         effects: &mut Vec<Effect>,
     ) {
-        self.silent.remove(&from); // R4: any message clears "known to be down"
+        if matches!(content, Content::Proposal(..) | Content::Vote(_)) {
+            self.silent.remove(&from); // R4: what a voter says clears "known to be down"; one that only follows never leads
+        }
         match content {
             Content::Proposal(header, body) => {
                 self.heard(from, header.header().view);

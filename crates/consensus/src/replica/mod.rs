@@ -148,6 +148,8 @@ pub struct Replica {
     observed: Vec<Observation>,
     /// When the rules were last evaluated.
     seen_now: Timestamp,
+    /// Whether I vote and propose; if not, I only follow.
+    voting: bool,
 }
 
 impl Replica {
@@ -203,6 +205,7 @@ impl Replica {
             started: false,
             observed: Vec::new(),
             seen_now: time,
+            voting: true,
             configured: settings,
             settings,
             context,
@@ -278,6 +281,33 @@ impl Replica {
         self.sign_outbox(effects);
         self.pull_on_time(now, effects);
         self.tell_observed(effects);
+    }
+
+    /// Whether this replica votes and proposes. One that may have forgotten a vote (D5), or lacks ids that a block could repeat, only follows.
+    pub const fn set_voting(&mut self, voting: bool) {
+        self.voting = voting;
+    }
+
+    /// Whether this replica votes and proposes.
+    pub const fn is_voting(&self) -> bool {
+        self.voting && self.me.is_some()
+    }
+
+    /// Goes on from a later block, which the caller has proven final: what lies between is nowhere to be had any more.
+    /// False if something above it is final here already.
+    pub fn skip_to(&mut self, base: Tip, payloads: &mut dyn Payloads) -> bool {
+        if base.height <= self.last_committed.height || base.view <= self.last_final.view {
+            return false;
+        }
+        (self.last_final, self.last_committed) = (base, base);
+        (self.tip_proof, self.proven) = (None, None);
+        self.views = self.views.split_off(&base.view.next());
+        self.outbox.retain(|statement| statement.view() > base.view);
+        self.prune(base.view, &[], payloads);
+        for (_, block) in self.tree.iter_mut() {
+            block.justified = false; // judged again from the new base
+        }
+        true
     }
 
     /// My index; an observer has none.
@@ -382,7 +412,7 @@ impl Replica {
     }
 
     fn leads(&self, view: View) -> bool {
-        self.me == Some(self.config.leader(view))
+        self.is_voting() && self.me == Some(self.config.leader(view))
     }
 
     /// Queues the statements of this step as one bundle for signing. Held-back Finalize votes ride along with a Notarize.

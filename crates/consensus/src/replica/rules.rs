@@ -276,7 +276,7 @@ impl Replica {
 
     /// R3 notarize: in any view inside the window, left, current or future.
     pub(super) fn notarize(&mut self, now: Timestamp, payloads: &mut dyn Payloads) -> bool {
-        if self.me.is_none() {
+        if !self.is_voting() {
             return false;
         }
         let drift_us = self.config.limits.clock_drift_ms_max * 1_000;
@@ -344,7 +344,7 @@ impl Replica {
     /// R4 nullify: only in the current view.
     pub(super) fn nullify(&mut self, now: Timestamp) -> bool {
         let view = self.view;
-        if self.me.is_none() || view <= self.last_final.view {
+        if !self.is_voting() || view <= self.last_final.view {
             return false;
         }
         let leader = self.config.leader(view);
@@ -373,7 +373,7 @@ impl Replica {
         let Some(state) = self.views.get(&view) else { return false };
         let Some(lock) = state.lock else { return false };
         let finalized = state.finalized && !mutated(Mutation::NullifyAfterFinalize);
-        if self.me.is_none() || state.nulled || finalized || view <= self.last_final.view {
+        if !self.is_voting() || state.nulled || finalized || view <= self.last_final.view {
             return false;
         }
         let quorum = &self.config.quorum;
@@ -408,7 +408,7 @@ impl Replica {
 
     /// R6 finalize: in any view above the last final one, once the hedge has passed.
     pub(super) fn finalize(&mut self, now: Timestamp) -> bool {
-        if self.me.is_none() {
+        if !self.is_voting() {
             return false;
         }
         let hedge = self.hedge_us();

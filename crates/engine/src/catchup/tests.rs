@@ -110,6 +110,21 @@ fn nobody_is_asked_for_what_it_has_pruned() {
 }
 
 #[test]
+fn what_nobody_holds_is_skipped_after_a_while() {
+    let mut catchup = CatchUp::new(Height::new(100), 1, 4 << 20);
+    catchup.take_held(v(1), held(5_000, 9_000));
+    catchup.take_held(v(2), held(4_800, 9_000));
+    assert_eq!(catchup.plan(at(1)), vec![]);
+    assert_eq!(catchup.next_deadline(), at(6), "somebody may still come who has it");
+    let fetches = asked(&catchup.plan(at(6)));
+    assert_eq!(fetches[0].1, 4_799, "from the lowest that is held: {fetches:?}");
+    // One who has the next block comes before the piece does: no need to skip once the piece is dealt with.
+    catchup.take_held(v(2), held(8_000, 9_000));
+    catchup.take_held(v(3), held(1, 9_000));
+    assert!(asked(&catchup.plan(at(7))).iter().any(|(peer, above, _)| (*peer, *above) == (3, 100)));
+}
+
+#[test]
 fn done_is_idle() {
     let mut catchup = behind(100);
     assert!(!catchup.is_idle());

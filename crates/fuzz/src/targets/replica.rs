@@ -54,6 +54,8 @@ impl Listener {
             mempool: MempoolLimits::default(),
             adaptive_forwarding: false,
             application: Arc::new(AcceptAll),
+            retention: None,
+            abstain: false,
         };
         let mut listener = Self { network, engine: Engine::new(&setup), now: genesis.created, said: Vec::new() };
         let mut effects = Vec::new();

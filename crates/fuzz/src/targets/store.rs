@@ -53,6 +53,8 @@ fn run(input: &[u8]) -> String {
         mempool: MempoolLimits::default(),
         adaptive_forwarding: false,
         application: Arc::new(AcceptAll),
+        retention: None,
+        abstain: false,
     };
     let mut effects = Vec::new();
     match Engine::restore(&setup, &StoreRecords(store.reader()), &mut effects) {

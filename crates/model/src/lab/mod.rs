@@ -108,6 +108,8 @@ impl Lab {
                 mempool: MempoolLimits { max_proposals: 10_000, ..MempoolLimits::default() },
                 adaptive_forwarding: false,
                 application: Arc::new(AcceptAll),
+                retention: None,
+                abstain: false,
             },
             disk: Disk::new(),
             engine: None,
@@ -347,6 +349,7 @@ impl Lab {
                 | Effect::Observed(_)
                 | Effect::Dropped(_)
                 | Effect::EpochStarted(_)
+                | Effect::ReadPrunable(_)
                 | Effect::SystemTaken(_) => {}
             }
         }

@@ -10,6 +10,7 @@ use crypto::SecurityLevel;
 pub(super) fn across_keys(config: &Config, findings: &mut Findings) {
     quantum_security(config, findings);
     consensus(config, findings);
+    storage(config, findings);
     let weights = &config.ai_optimization.performance_weights;
     let parts = [weights.latency, weights.throughput, weights.energy_efficiency, weights.network_stability];
     match parts.map(super::Fraction::ten_thousandths).iter().sum::<u32>() {
@@ -41,6 +42,17 @@ fn api(api: &super::Api, findings: &mut Findings) {
         if one.is_some_and(|one| one.port() != 0) && listeners[at + 1..].contains(one) {
             findings.problem("api.listen", "listen, probe_listen and admin_listen must be different addresses");
         }
+    }
+}
+
+fn storage(config: &Config, findings: &mut Findings) {
+    let (kept_s, needed_ms) = (config.storage.retention_s, config.consensus.max_timeout_ms);
+    if kept_s > 0 && kept_s * 1_000 < needed_ms {
+        let what = format!(
+            "is {kept_s} s, but the ids of consensus.max_timeout_ms = {needed_ms} ms must stay known: use 0 (keep all) or at least {}",
+            needed_ms.div_ceil(1_000)
+        );
+        findings.problem("storage.retention_s", what);
     }
 }
 

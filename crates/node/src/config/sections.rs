@@ -268,6 +268,10 @@ section! {
         memtable_bytes: u64 = 4_194_304, 1_048_576..=268_435_456, "bytes";
         /// Write-ahead journals on disk.
         journal_bytes: u64 = 134_217_728, 67_108_864..=17_179_869_184, "bytes";
+        /// Final blocks dated further before the last one are removed, with the results in them; 0 keeps all. At least max_timeout_ms.
+        retention_s: u64 = 0, 0..=3_153_600_000, "s";
+        /// So many of the last blocks stay, whatever their date; only of use with retention_s.
+        retention_blocks: u64 = 1_024, 1_024..=1_000_000_000_000, "blocks";
     }
 }
 

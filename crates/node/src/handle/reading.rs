@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use consensus::Decode;
 use consensus::certificate::FinalityCertificate;
 use consensus::evidence::Evidence;
 use consensus::header::Header;
 use consensus::records::{RecordError, RecordReader, Table};
 use consensus::types::{Height, ValidatorIndex};
 use consensus::votes::Vote;
+use consensus::{Decode, Encode};
 use engine::serve::{self, StoredBlock};
 
 use super::{NodeError, NodeHandle};
@@ -23,6 +23,23 @@ impl NodeHandle {
         self.0.hub.published()
     }
 
+    /// Height of the lowest block that is held here; those below are beyond the retention.
+    pub fn held_from(&self) -> u64 {
+        self.0.hub.status().held_from.get()
+    }
+
+    /// Final blocks from `from` up to `to`, as many as one answer holds, with one certificate, in canonical bytes; `None` if the first is
+    /// not held.
+    pub fn chain(&self, from: u64, to: u64) -> Result<Option<Vec<u8>>, NodeError> {
+        let to = to.min(self.height());
+        if from == 0 || from > to {
+            return Ok(None);
+        }
+        let (above, upto) = (Height::new(from - 1), Height::new(to.min(from - 1 + engine::CHUNK_BLOCKS)));
+        let chain = serve::final_chain(self.0.records.as_ref(), &self.0.chain_id, above, upto, engine::CHUNK_BYTES)?;
+        Ok(chain.map(|chain| chain.to_bytes()))
+    }
+
     /// A final block with its values; `None` if the height is not final here yet.
     pub fn block(&self, height: u64) -> Result<Option<BlockView>, NodeError> {
         self.block_view(height, true)
@@ -31,7 +48,7 @@ impl NodeHandle {
     /// Up to `limit` final blocks from `from` on, without values.
     pub fn blocks(&self, from: u64, limit: usize) -> Result<Vec<BlockView>, NodeError> {
         let mut views = Vec::new();
-        for height in from.max(1)..=self.height() {
+        for height in from.max(self.held_from())..=self.height() {
             if views.len() >= limit {
                 break;
             }
@@ -117,6 +134,8 @@ impl NodeHandle {
             peers: links.len(),
             view_timer_us: status.view_timer_us,
             accused: self.0.hub.accused().len(),
+            held_from: status.held_from.get(),
+            voting: status.voting,
             now_us: system_now().get(),
             catch_up: CatchUpView {
                 lag: status.catch_up.target.get().saturating_sub(status.last_committed.height.get()),

@@ -55,7 +55,12 @@ pub(super) async fn one(
         None => Ok(None),
     });
     let Some(bytes) = found.await? else {
-        let last = api.handle.height();
+        let (first, last) = (api.handle.held_from(), api.handle.height());
+        if (1..first).contains(&height) {
+            return Err(ApiError::gone(format!(
+                "the block of height {height} is beyond the retention of this node; the lowest one held has {first}"
+            )));
+        }
         return Err(ApiError::not_found(format!(
             "there is no final block of height {height} here; the last one has {last}"
         )));
@@ -68,6 +73,32 @@ pub(super) async fn one(
     });
     let headers = [(header::CONTENT_TYPE, "application/json".to_owned()), (header::CONTENT_LENGTH, length)];
     Ok((headers, Body::from_stream(pieces)).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Piece {
+    from: u64,
+    to: Option<u64>,
+}
+
+/// GET /v1/chain: blocks with a certificate, in the binary form of a final chain (docs/formats.md section 11).
+pub(super) async fn chain(
+    State(api): State<Shared>,
+    piece: Result<Query<Piece>, QueryRejection>,
+) -> Result<Response, ApiError> {
+    let Query(Piece { from, to }) = piece?;
+    let Ok(place) = Arc::clone(&api.block_answers).try_acquire_owned() else {
+        return Err(ApiError::busy("too many clients are reading whole blocks here; try again"));
+    };
+    let found = read(&api, move |handle| Ok(handle.chain(from, to.unwrap_or(u64::MAX))?)).await?;
+    drop(place);
+    let Some(bytes) = found else {
+        let (first, last) = (api.handle.held_from(), api.handle.height());
+        let message = format!("there is no final block of height {from} here; this node holds {first} to {last}");
+        return Err(if (1..first).contains(&from) { ApiError::gone(message) } else { ApiError::not_found(message) });
+    };
+    Ok(([(header::CONTENT_TYPE, "application/octet-stream")], bytes).into_response())
 }
 
 fn json<T: Serialize>(value: &T) -> Result<Vec<u8>, ApiError> {

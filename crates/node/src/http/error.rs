@@ -42,6 +42,11 @@ impl ApiError {
         Self::new(StatusCode::NOT_FOUND, "not_found", message)
     }
 
+    /// What was here and is beyond the retention.
+    pub(super) fn gone(message: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(StatusCode::GONE, "gone", message)
+    }
+
     pub(super) fn too_large(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too_large", message)
     }

@@ -150,6 +150,7 @@ fn clients() -> Router<Shared> {
         .route("/v1/proposals/{id}", get(proposals::result))
         .route("/v1/blocks", get(blocks::page))
         .route("/v1/blocks/{height}", get(blocks::one))
+        .route("/v1/chain", get(blocks::chain))
         .route("/v1/stream", get(stream::open))
         .route("/v1/status", get(reads::status))
         .route("/v1/validators", get(reads::validators))

@@ -137,10 +137,16 @@ pub(super) async fn result(
     if wait_ms > MAX_WAIT_MS {
         return Err(ApiError::invalid(format!("wait_ms is {wait_ms}; use at most {MAX_WAIT_MS} and ask again")));
     }
-    match api.handle.result(id, Duration::from_millis(wait_ms)).await? {
-        Some(result) => Ok(Json(result)),
-        None => Err(ApiError::not_found(format!(
-            "the proposal {id} is unknown here: it was not sent to this node and is in no block that is final here"
-        ))),
+    if let Some(result) = api.handle.result(id, Duration::from_millis(wait_ms)).await? {
+        return Ok(Json(result));
     }
+    let first = api.handle.held_from();
+    let or_gone = if first > 1 {
+        format!(", or its result is beyond the retention of this node, whose lowest block is {first}")
+    } else {
+        String::new()
+    };
+    Err(ApiError::not_found(format!(
+        "the proposal {id} is unknown here: it was not sent to this node and is in no block that is final here{or_gone}"
+    )))
 }

@@ -62,7 +62,10 @@ pub(super) async fn open(
     if next <= last {
         let blocks = stream.read().await?;
         if stream.next == next {
-            return Err(ApiError::not_found(format!("the block of height {next} is not kept here any more")));
+            let first = stream.api.handle.held_from();
+            return Err(ApiError::gone(format!(
+                "the block of height {next} is beyond the retention of this node; the lowest one held has {first}"
+            )));
         }
         first = [first, blocks].concat().into();
     }

@@ -25,7 +25,7 @@ use consensus::config::SharedConfig;
 use consensus::epoch::{EpochContext, EpochStart};
 use consensus::evidence::Evidence;
 use consensus::replica::CommittedBlock;
-use consensus::types::{Epoch, Timestamp, ValidatorIndex, View};
+use consensus::types::{Epoch, Height, Timestamp, ValidatorIndex, View};
 use consensus::verify::{Content, Verified, Verifier};
 use consensus::vote::Statement;
 use crypto::Digest;
@@ -140,8 +140,9 @@ impl Watch {
     /// An honest validator has told that a block is final.
     pub(crate) fn published(&mut self, host: &Host, block: &CommittedBlock, verifier: &Verifier) {
         let index = host.validator.get();
+        let held_from = host.engine.as_ref().map_or(Height::ZERO, |engine| engine.status().held_from);
         self.promises.published(index, block);
-        if !self.agreement.published(index, block, &mut self.violations) {
+        if !self.agreement.published(index, held_from, block, &mut self.violations) {
             return;
         }
         let header = block.header.header();

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use consensus::replica::CommittedBlock;
+use consensus::types::Height;
 use crypto::Digest;
 use engine::records::StoreRecords;
 use engine::serve::{self, Outcome};
@@ -43,15 +44,19 @@ impl Promises {
         let index = host.validator.get();
         let Some(engine) = &host.engine else { return };
         let records = StoreRecords(host.disk.reader());
+        let held_from = engine.status().held_from;
         for (id, told) in self.told.get(&index).into_iter().flatten().rev().take(LOOKED_UP) {
             match serve::outcome(&records, id) {
                 Ok(Some(found)) if found == *told => {}
+                // Beyond the retention: forgotten together with its block.
+                Ok(None) if matches!(told, Outcome::Final(height, _) if *height < held_from) => {}
+                Ok(None) if *told == Outcome::Expired && held_from > Height::new(1) => {}
                 other => violations.push(format!("promises: v{index} told {told:?} of {id:?} and now finds {other:?}")),
             }
         }
         for id in self.accepted.get(&index).into_iter().flatten().rev().take(LOOKED_UP) {
             let settled = serve::outcome(&records, id).is_ok_and(|outcome| outcome.is_some());
-            if !settled && !engine.is_pending(id) && engine.find_final(id).is_none() {
+            if !settled && held_from == Height::new(1) && !engine.is_pending(id) && engine.find_final(id).is_none() {
                 violations.push(format!("promises: v{index} accepted {id:?} and does not know it any more"));
             }
         }

@@ -142,6 +142,8 @@ pub struct Scenario {
     pub large_value_bytes: u32,
     /// `timeout_ms` of the values.
     pub value_timeout_ms: u64,
+    /// Final blocks that each validator keeps; 0 keeps all. Below `max_timeout_ms`, so who must skip blocks follows without a vote.
+    pub retention_blocks: u64,
     /// Values in one block, at most.
     pub max_batch_size: usize,
     /// The advised threshold, in votes; clamped by the core.
@@ -183,6 +185,7 @@ impl Default for Scenario {
             large_value_every: 0,
             large_value_bytes: 0,
             value_timeout_ms: 30_000,
+            retention_blocks: 0,
             max_batch_size: 100,
             advised_threshold: 0,
             rotation_s: 3_600,

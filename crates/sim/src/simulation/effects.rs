@@ -45,6 +45,13 @@ impl Simulation {
                 Effect::Index(records) => self.write(host, records),
                 Effect::Send { to, message } => self.send(host, to, message),
                 Effect::ServeChain { to, above, upto } => self.serve_chain(host, to, above, upto),
+                Effect::ReadPrunable(order) => {
+                    let records = StoreRecords(self.hosts[usize::from(host)].disk.reader());
+                    match serve::prunable(&records, &self.chain_id, order) {
+                        Ok((first, records)) => self.input(host, Input::Prunable { first, records }),
+                        Err(error) => self.watch.violation(format!("v{host} cannot prune: {error}")),
+                    }
+                }
                 Effect::Publish(blocks) => self.published(host, &blocks),
                 Effect::Evidence(evidence) => {
                     let honest = self.is_honest(evidence.accused());

@@ -156,6 +156,9 @@ impl Simulation {
         let mean_over_leaders = by_leader.values().sum::<u64>().checked_div(by_leader.len() as u64).unwrap_or(0);
         let leader_finality: Vec<u64> = figures.leader_finality.values().flatten().copied().collect();
         let committed = |host: &Host| host.engine.as_ref().map_or(0, |e| e.status().last_committed.height.get());
+        let status = |host: &Host| host.engine.as_ref().map(engine::Engine::status);
+        let held_from = self.hosts.iter().map(|h| status(h).map_or(0, |s| s.held_from.get())).collect();
+        let voting = self.hosts.iter().map(|h| status(h).is_some_and(|s| s.voting)).collect();
         let heights = self.hosts.iter().map(committed).collect();
         let name = |(name, number): (&&'static str, u64)| ((*name).to_owned(), number);
         let report = Report {
@@ -168,6 +171,8 @@ impl Simulation {
             longest_gap_us: figures.longest_gap_us,
             height,
             heights,
+            held_from,
+            voting,
             fast_blocks,
             slow_blocks: figures.paths.len() as u64 - fast_blocks,
             accused: self.watch.accused_set(),

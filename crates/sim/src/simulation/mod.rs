@@ -20,7 +20,7 @@ use consensus::types::{Epoch, Timestamp, ValidatorIndex, View};
 use consensus::verify::{Content, Verified, Verifier};
 use crypto::{Digest, HashAlgorithm, Hasher, SecurityLevel};
 use engine::mempool::MempoolLimits;
-use engine::{AcceptAll, Effect, EngineConfig, Input, SubmitTicket};
+use engine::{AcceptAll, Effect, EngineConfig, Input, Retention, SubmitTicket};
 
 use self::figures::Figures;
 use crate::attack::{AttackKind, Board, mix};
@@ -154,6 +154,9 @@ impl Simulation {
                 mempool: MempoolLimits::default(),
                 adaptive_forwarding: true,
                 application: Arc::new(AcceptAll),
+                retention: (scenario.retention_blocks > 0)
+                    .then_some(Retention { time_us: 0, blocks: scenario.retention_blocks }),
+                abstain: false,
             };
             let (offset, drift) = (scenario.clocks.offset_us, scenario.clocks.drift_ppm);
             let clock = Clock {
