@@ -135,6 +135,11 @@ impl Watch {
         }
     }
 
+    /// The highest height that a validator has told.
+    pub(crate) fn told(&self, host: u16) -> u64 {
+        self.agreement.told(host)
+    }
+
     /// An honest validator came back and found this height in its store.
     pub(crate) fn restarted(&mut self, host: &Host, height: u64) {
         self.agreement.restarted(host.validator.get(), height, &mut self.violations);

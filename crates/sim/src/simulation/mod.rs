@@ -12,12 +12,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use consensus::body::Proposal;
 use consensus::message::Message;
-use consensus::replica::{Advice, Recipient, Ticket};
-use consensus::types::{Timestamp, ValidatorIndex, View};
+use consensus::replica::{Advice, CommittedBlock, Recipient, Ticket};
+use consensus::types::{Height, Timestamp, ValidatorIndex, View};
 use consensus::verify::{Content, Verified, Verifier};
 use crypto::{Digest, HashAlgorithm, Hasher, SecurityLevel};
 use engine::mempool::MempoolLimits;
-use engine::{AcceptAll, Effect, EngineConfig, Input, SubmitTicket};
+use engine::records::StoreRecords;
+use engine::{AcceptAll, Effect, EngineConfig, Input, SubmitTicket, serve};
+use storage::ByteStore as _;
 
 use self::figures::Figures;
 use crate::attack::{AttackKind, Board, mix};
@@ -314,6 +316,7 @@ impl Simulation {
         match self.hosts[usize::from(host)].boot(now) {
             Ok((height, effects)) => {
                 if self.hosts[usize::from(host)].honest {
+                    self.tell_again(host, height);
                     self.watch.restarted(&self.hosts[usize::from(host)], height);
                 }
                 self.apply(host, effects);
@@ -331,6 +334,19 @@ impl Simulation {
                 }
             }
             Err(error) => self.watch.violation(format!("v{host} does not start: {error}")),
+        }
+    }
+
+    /// Blocks that were durable as final when the host died, but not told: it will never tell them again, so they are read from its store.
+    fn tell_again(&mut self, host: u16, height: u64) {
+        let reader = StoreRecords(self.hosts[usize::from(host)].disk.reader());
+        for untold in self.watch.told(host) + 1..=height {
+            let Ok(Some(proven)) = serve::proven_block(&reader, &self.chain_id, Height::new(untold)) else { return };
+            let (header, body) = (proven.block.header, proven.block.body);
+            let (path, finalized_by, seen_at) = (proven.certificate.path, header.header().height, self.now);
+            let block = CommittedBlock { header, body, path, finalized_by, seen_at };
+            self.watch.published(&self.hosts[usize::from(host)], &block, &self.verifier);
+            self.figures.published(self.now, host, &block);
         }
     }
 
