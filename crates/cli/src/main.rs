@@ -1,5 +1,7 @@
 //! The command line `agent-mesh`: one module a verb.
 
+mod admin;
+mod audit;
 mod client;
 mod config;
 mod debug;
@@ -19,6 +21,7 @@ mod signals;
 mod sim;
 mod start;
 mod status;
+mod token;
 mod values;
 mod verify;
 mod words;
@@ -39,6 +42,8 @@ struct Cli {
     /// Print JSON instead of words.
     #[arg(long, global = true)]
     json: bool,
+    #[command(flatten)]
+    access: client::access::AccessArgs,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -69,6 +74,15 @@ enum Verb {
     /// Check, make or show a configuration.
     #[command(subcommand)]
     Config(config::Verb),
+    /// Make, list and revoke tokens of a node's HTTP API.
+    #[command(subcommand)]
+    Token(token::Verb),
+    /// Check, or show, a validator's audit log.
+    #[command(subcommand)]
+    Audit(audit::Verb),
+    /// Use the admin verbs of a running node.
+    #[command(subcommand)]
+    Admin(admin::Verb),
     /// Find out what is wrong with nodes, their network or a home, and what to do.
     Doctor(doctor::Args),
     /// Gather what a bug report needs.
@@ -83,6 +97,7 @@ enum Verb {
 
 fn run(cli: Cli) -> Outcome {
     let output = Output { json: cli.json };
+    cli.access.keep()?;
     match cli.verb {
         Verb::Init(args) => init::run(&args, output),
         Verb::Genesis(verb) => genesis::run(&verb, output),
@@ -95,6 +110,9 @@ fn run(cli: Cli) -> Outcome {
         Verb::Log(args) => log::run(&args, output),
         Verb::Quorum(args) => quorum::run(&args, output),
         Verb::Config(verb) => config::run(&verb, output),
+        Verb::Token(verb) => token::run(&verb, output),
+        Verb::Audit(verb) => audit::run(&verb, output),
+        Verb::Admin(verb) => admin::run(&verb, output),
         Verb::Doctor(args) => doctor::run(&args, output),
         Verb::Debug(verb) => debug::run(&verb, output),
         Verb::Evidence(verb) => evidence::run(&verb, output),

@@ -2,13 +2,16 @@
 
 use std::io::{IsTerminal as _, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use node::config::{Config, LogFormat};
 use node::home::Home;
-use node::{Node, NodeOptions};
+use node::{LogControl, Node, NodeOptions};
 use tokio::sync::oneshot;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use crate::failure::{FAILED, Failure, Outcome};
 use crate::input::environment;
@@ -38,27 +41,54 @@ pub(crate) struct Args {
 /// Runs `start`.
 pub(crate) fn run(args: &Args) -> Outcome {
     let (config, _) = Home::new(&args.home).read_config(&environment)?;
-    start_log(&config);
+    let log = start_log(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let outcome = runtime.block_on(serve(args));
+    let outcome = runtime.block_on(serve(args, log));
     // What is left are readers of standard input and requests that were cut off.
     runtime.shutdown_background();
     outcome
 }
 
-fn start_log(config: &Config) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(config.log.level.name()));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let set = match config.log.format {
-        LogFormat::Human => log.with_ansi(std::io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => log.json().try_init(),
-    };
-    if let Err(error) = set {
-        note(format!("there will be no log: {error}"));
+/// What is logged, changeable while the node runs.
+struct LogFilter {
+    shown: Mutex<String>,
+    handle: reload::Handle<EnvFilter, Registry>,
+}
+
+impl LogControl for LogFilter {
+    fn filter(&self) -> String {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_filter(&self, filter: &str) -> Result<(), String> {
+        let parsed = EnvFilter::try_new(filter).map_err(|error| format!("{filter:?} is not a filter: {error}"))?;
+        self.handle.reload(parsed).map_err(|error| error.to_string())?;
+        filter.clone_into(&mut self.shown.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(())
     }
 }
 
-async fn serve(args: &Args) -> Outcome {
+fn start_log(config: &Config) -> Option<Arc<LogFilter>> {
+    let shown = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|text| EnvFilter::try_new(text).is_ok());
+    let shown = shown.unwrap_or_else(|| config.log.level.name().to_owned());
+    let (filter, handle) = reload::Layer::new(EnvFilter::new(&shown));
+    let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let set = match config.log.format {
+        LogFormat::Human => {
+            tracing_subscriber::registry().with(filter).with(log.with_ansi(std::io::stderr().is_terminal())).try_init()
+        }
+        LogFormat::Json => tracing_subscriber::registry().with(filter).with(log.json()).try_init(),
+    };
+    match set {
+        Ok(()) => Some(Arc::new(LogFilter { shown: Mutex::new(shown), handle })),
+        Err(error) => {
+            note(format!("there will be no log: {error}"));
+            None
+        }
+    }
+}
+
+async fn serve(args: &Args, log: Option<Arc<LogFilter>>) -> Outcome {
     // Listens for signals first: one that comes during the start is not lost.
     let mut stop = std::pin::pin!(asked_to_stop());
     if args.wait_for_genesis {
@@ -67,7 +97,9 @@ async fn serve(args: &Args) -> Outcome {
             stopped = &mut stop => return Ok(stopped?),
         }
     }
-    let mut node = Node::initialize(NodeOptions::new(&args.home))?;
+    let mut options = NodeOptions::new(&args.home);
+    options.log = log.map(|log| log as Arc<dyn LogControl>);
+    let mut node = Node::initialize(options)?;
     for warning in node.warnings() {
         tracing::warn!("{warning}");
     }
@@ -77,7 +109,7 @@ async fn serve(args: &Args) -> Outcome {
         stopped = &mut stop => return Ok(stopped?),
     };
     let status = handle.status();
-    let api = node.api_address().map_or_else(String::new, |address| format!("http://{address}"));
+    let api = node.listeners().iter().map(node::http::Listener::url).collect::<Vec<_>>().join(", ");
     let links = node.link_address().map_or_else(String::new, |address| address.to_string());
     note(format!(
         "validator {} of network {} serves {api}, links on {links}, height {}",

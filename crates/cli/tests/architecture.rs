@@ -19,7 +19,9 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("engine", vec!["consensus", "crypto", "storage"]),
         ("transport", vec!["crypto"]),
         ("sim", vec!["engine", "consensus", "crypto", "storage", "optimizer"]),
+        ("model", vec!["sim", "engine", "consensus", "crypto", "storage"]),
         ("node", vec!["engine", "consensus", "crypto", "storage", "optimizer", "transport"]),
+        ("fuzz", vec!["node", "sim", "engine", "consensus", "crypto", "storage"]),
         ("cli", vec!["node", "sim", "consensus", "crypto"]),
     ])
 }

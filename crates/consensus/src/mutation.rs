@@ -23,7 +23,7 @@ pub enum Mutation {
     ReleaseEarly,
     /// R5 never holds.
     ReleaseAbsent,
-    /// R5 lacks its second clause, for a leader that signed two headers.
+    /// R5 lacks its second clause, and the leader's own second header does not count in the first.
     ReleaseWithoutSecondClause,
     /// A Notarization needs q_min − 1 votes.
     NotarizationBelowQuorum,

@@ -75,6 +75,15 @@ pub enum NodeError {
     Stopped,
 }
 
+/// Changes what is logged while the node runs.
+pub trait LogControl: Send + Sync {
+    /// What is logged: a level, or a filter.
+    fn filter(&self) -> String;
+
+    /// Logs by this level or filter from now on; the reason, if it cannot be understood.
+    fn set_filter(&self, filter: &str) -> Result<(), String>;
+}
+
 pub(crate) struct Inner {
     pub(crate) genesis: Genesis,
     pub(crate) chain_id: Digest,
@@ -85,6 +94,10 @@ pub(crate) struct Inner {
     pub(crate) links: Links,
     pub(crate) hub: Arc<Hub>,
     pub(crate) started: Timestamp,
+    /// Changes what is logged, where the embedding program lets it.
+    pub(crate) log: Option<Arc<dyn LogControl>>,
+    /// The directory of the audit log.
+    pub(crate) audit_dir: std::path::PathBuf,
     pub(crate) cache: Mutex<VecDeque<Arc<ProvenBlock>>>,
 }
 

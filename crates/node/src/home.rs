@@ -153,6 +153,11 @@ impl Home {
         self.store.clone()
     }
 
+    /// The directory of the audit log.
+    pub fn audit(&self) -> PathBuf {
+        self.root.join("audit")
+    }
+
     /// Reads and checks everything; `env` looks up environment variables.
     pub fn open(&self, env: &dyn Fn(&str) -> Option<String>) -> Result<OpenHome, HomeError> {
         let (config, warnings) = self.read_config(env)?;

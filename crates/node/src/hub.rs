@@ -12,8 +12,10 @@ use consensus::types::Timestamp;
 use consensus::verify::Rejection;
 use crypto::Digest;
 use engine::{Admission, Application, AppliedBlock, EngineStatus, Refusal};
+use serde_json::json;
 use tokio::sync::{broadcast, oneshot, watch};
 
+use crate::audit::Audit;
 use crate::clock::system_now;
 use crate::core::millis;
 use crate::metrics::Metrics;
@@ -68,6 +70,8 @@ struct Timings {
 /// What the core tells the rest of the node.
 pub(crate) struct Hub {
     pub(crate) metrics: Metrics,
+    /// Key events, for good.
+    pub(crate) audit: Audit,
     /// What each validator was seen doing.
     pub(crate) witness: Witness,
     application: Arc<dyn Application>,
@@ -91,6 +95,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Hub {
     pub(crate) fn new(
         metrics: Metrics,
+        audit: Audit,
         application: Arc<dyn Application>,
         status: &EngineStatus,
         config: &EpochConfig,
@@ -100,6 +105,7 @@ impl Hub {
         metrics.peer.exist(config.n(), me);
         Self {
             metrics,
+            audit,
             witness: Witness::new(config.n(), quorum.f(), quorum.q_min()),
             application,
             tolerated: quorum.f(),
@@ -118,8 +124,6 @@ impl Hub {
     pub(crate) fn update(&self, status: &EngineStatus) {
         self.metrics.view.set(status.view.get() as i64);
         self.metrics.mempool.set(status.mempool_len as i64);
-        let (target, mine) = (status.catch_up.target.get(), status.last_committed.height.get());
-        self.metrics.catch_up_lag.set(target.saturating_sub(mine) as i64);
         self.metrics.mempool_bytes.set(status.mempool_bytes as i64);
         self.metrics.own_proposals.set(status.own_len as i64);
         self.metrics.view_timer.set(status.view_timer_us as f64 / 1e6);
@@ -268,6 +272,10 @@ impl Hub {
     pub(crate) fn evidence(&self, evidence: &Evidence) {
         let accused = evidence.accused();
         tracing::error!(validator = %accused, view = %evidence.view(), kind = evidence.kind().name(), "a validator broke the rules");
+        self.audit.record(
+            "evidence",
+            json!({"validator": accused.get(), "kind": evidence.kind().name(), "view": evidence.view().get()}),
+        );
         let labels = [&accused.to_string(), evidence.kind().name()];
         self.metrics.peer.faults.with_label_values(&labels).inc();
         self.restore_accused([accused.get()]);

@@ -8,6 +8,7 @@
 //!
 //! One thread drives the engine, one writes the store; everything else is tasks that bring inputs or wait for outcomes.
 
+pub mod audit;
 mod clock;
 pub mod config;
 mod core;
@@ -21,10 +22,11 @@ mod node;
 mod peers;
 mod serving;
 pub mod setup;
+pub mod tokens;
 pub mod views;
 mod witness;
 mod writer;
 
-pub use handle::{NodeError, NodeHandle, ProposalRequest, Submitted};
+pub use handle::{LogControl, NodeError, NodeHandle, ProposalRequest, Submitted};
 pub use hub::FinalBlock;
 pub use node::{Environment, Node, NodeOptions, StartError};

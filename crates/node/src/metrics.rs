@@ -16,7 +16,8 @@ use registrar::{Registrar, buckets};
 /// The kinds of messages, as labels.
 const KINDS: [&str; 7] = ["proposal", "vote", "status", "answer", "final_chain", "hint", "forward"];
 /// The reasons for which a proposal is refused, as labels.
-const REFUSALS: [&str; 6] = ["busy", "memory_full", "expired", "far_deadline", "too_large", "application"];
+const REFUSALS: [&str; 7] =
+    ["busy", "overloaded", "memory_full", "expired", "far_deadline", "too_large", "application"];
 /// The reasons for which a view is entered, as labels.
 const VIEW_REASONS: [&str; 3] = ["notarization", "nullification", "finality"];
 
@@ -95,8 +96,6 @@ pub(crate) struct Metrics {
     pub(crate) own_proposals: IntGauge,
     /// Time of one flush to disk, seconds.
     pub(crate) flush: Histogram,
-    /// Blocks that peers hold and this node does not.
-    pub(crate) catch_up_lag: IntGauge,
     /// Peers connected.
     pub(crate) peers_connected: IntGauge,
     /// Connections refused.
@@ -107,6 +106,10 @@ pub(crate) struct Metrics {
     pub(crate) http_responses: IntCounterVec,
     /// HTTP requests refused before they reached a handler, by reason.
     pub(crate) http_refused: IntCounterVec,
+    /// Entries written to the audit log.
+    pub(crate) audit_entries: IntCounter,
+    /// Events that could not be written to it.
+    pub(crate) audit_failures: IntCounter,
     /// What there is for each validator.
     pub(crate) peer: PeerMetrics,
     process: ProcessMetrics,
@@ -215,10 +218,6 @@ impl Metrics {
                 "Time of one durable write (fsync included).",
                 buckets(0.000_02, 2.0, 16),
             )?,
-            catch_up_lag: r.int(
-                "agent_mesh_catch_up_lag_blocks",
-                "Final blocks that at least one honest peer says it holds and this node lacks; 0 in step with the network.",
-            )?,
             peers_connected: r.int("agent_mesh_peers_connected", "Validator links that are up.")?,
             connections_refused: r.counter(
                 "agent_mesh_connections_refused_total",
@@ -235,6 +234,9 @@ impl Metrics {
                 "HTTP requests refused before they reached a handler.",
                 &["reason"],
             )?,
+            audit_entries: r.counter("agent_mesh_audit_entries_total", "Entries written to the audit log.")?,
+            audit_failures: r
+                .counter("agent_mesh_audit_failures_total", "Events that could not be written to the audit log.")?,
             peer: PeerMetrics::new(&r)?,
             process: ProcessMetrics::new(&r)?,
             registry: r.0,

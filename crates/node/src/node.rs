@@ -15,17 +15,19 @@ use consensus::verify::Verifier;
 use crypto::Digest;
 use engine::records::StoreRecords;
 use engine::{AcceptAll, Application, AppliedBlock, Engine, EngineConfig, serve};
+use serde_json::json;
 use storage::{ByteStore, FjallStore, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
 use transport::{LinkConfig, LinkError, Links, PeerInfo};
 
+use crate::audit::{Audit, AuditThread};
 use crate::clock::{Clock, system_now};
 use crate::config::{LoadBalancing, Warning};
 use crate::core::{Core, CoreInput, CoreSender};
-use crate::handle::{Inner, NodeError, NodeHandle, ProposalRequest};
+use crate::handle::{Inner, LogControl, NodeError, NodeHandle, ProposalRequest};
 use crate::home::{Home, HomeError, OpenHome};
-use crate::http;
+use crate::http::{self, Fronts, Listener};
 use crate::hub::{End, FinalBlock, Hub};
 use crate::metrics::Metrics;
 use crate::peers::Peers;
@@ -90,6 +92,8 @@ pub struct NodeOptions {
     pub api_listen: Option<String>,
     /// Where validator links are served instead of the configuration's `network.listen`.
     pub link_listen: Option<String>,
+    /// Changes what is logged, for the admin verb; the embedding program owns the log.
+    pub log: Option<Arc<dyn LogControl>>,
 }
 
 impl NodeOptions {
@@ -101,6 +105,7 @@ impl NodeOptions {
             env: Box::new(|name| std::env::var(name).ok()),
             api_listen: None,
             link_listen: None,
+            log: None,
         }
     }
 }
@@ -115,8 +120,10 @@ pub struct Node {
 
 struct Running {
     handle: NodeHandle,
-    api: http::Server,
-    api_address: std::net::SocketAddr,
+    servers: Vec<http::Server>,
+    /// The API first.
+    listeners: Vec<Listener>,
+    audit: AuditThread,
     link_address: std::net::SocketAddr,
     core: JoinHandle<Result<(), String>>,
     writer: JoinHandle<()>,
@@ -167,7 +174,11 @@ impl Node {
         replay(self.options.application.as_ref(), records.as_ref(), &chain_id)?;
         let metrics = Metrics::new().map_err(|error| StartError::System(error.to_string()))?;
         let status = engine.status();
-        let hub = Arc::new(Hub::new(metrics, Arc::clone(&self.options.application), &status, &epoch, me.get()));
+        let home = &self.open.home;
+        let counters = (metrics.audit_entries.clone(), metrics.audit_failures.clone());
+        let (audit, audit_thread) = Audit::open(&home.audit(), counters.0, counters.1)
+            .map_err(|error| StartError::System(error.to_string()))?;
+        let hub = Arc::new(Hub::new(metrics, audit, Arc::clone(&self.options.application), &status, &epoch, me.get()));
         hub.metrics.height.set(status.last_committed.height.get() as i64);
         let verifier = Verifier::new(Arc::clone(&epoch), chain_id);
         let final_view = Arc::new(AtomicU64::new(status.last_final.view.get()));
@@ -175,10 +186,10 @@ impl Node {
 
         let link_listen = self.options.link_listen.clone().unwrap_or_else(|| config.link_listen(&epoch, me));
         let link_listener = listen(&link_listen, "validator links").await?;
-        let api_listen = self.options.api_listen.clone().unwrap_or_else(|| config.api.listen.to_string());
-        let api_listener = listen(&api_listen, "HTTP").await?;
-        let address = |listener: &TcpListener| listener.local_addr().map_err(|e| StartError::System(e.to_string()));
-        let (link_address, api_address) = (address(&link_listener)?, address(&api_listener)?);
+        let link_address = link_listener.local_addr().map_err(|error| StartError::System(error.to_string()))?;
+        let member = &epoch.members[me.as_usize()];
+        let fronts = Fronts::bind(&config, home, member, self.options.api_listen.as_deref()).await?;
+        let listeners = fronts.listeners().map_err(|error| StartError::System(error.to_string()))?;
 
         let peers = Arc::new(Peers {
             verifier,
@@ -219,17 +230,21 @@ impl Node {
             links,
             hub,
             started: system_now(),
+            log: self.options.log.clone(),
+            audit_dir: self.open.home.audit(),
             cache: std::sync::Mutex::default(),
         }));
         let accused: Vec<u16> =
             handle.evidence().map_err(|e| StartError::System(e.to_string()))?.iter().map(|e| e.accused).collect();
         handle.0.hub.restore_accused(accused);
-        let api = http::Server::start(handle.clone(), api_listener);
+        handle.0.hub.audit.record("start", started(&handle, &listeners));
+        let servers = fronts.serve(&handle);
         let advisor = tokio::spawn(advise(handle.clone()));
         let running = Running {
             handle: handle.clone(),
-            api,
-            api_address,
+            servers,
+            listeners,
+            audit: audit_thread,
             link_address,
             core: core_thread,
             writer: writer_thread,
@@ -270,7 +285,12 @@ impl Node {
 
     /// Where HTTP is served.
     pub fn api_address(&self) -> Option<std::net::SocketAddr> {
-        self.running.as_ref().map(|running| running.api_address)
+        self.listeners().first().map(|listener| listener.address)
+    }
+
+    /// All HTTP listeners, the API first.
+    pub fn listeners(&self) -> &[Listener] {
+        self.running.as_ref().map_or(&[], |running| &running.listeners)
     }
 
     /// Where validator links are served.
@@ -322,22 +342,41 @@ impl Node {
         let Some(running) = self.running.take() else { return Ok(()) };
         running.advisor.abort();
         running.handle.0.core.urgent(CoreInput::Stop);
-        let Running { core, writer, .. } = running;
+        let Running { core, writer, servers, audit, handle, .. } = running;
         let ended = tokio::task::spawn_blocking(move || {
             let ended = core.join().unwrap_or_else(|_| Err("the core panicked".to_owned()));
             let writer = writer.join().map_err(|_| "the store's writer panicked".to_owned());
             ended.and(writer)
         });
         let ended = ended.await.map_err(|error| StartError::System(error.to_string()))?;
-        running.api.stop().await;
-        running.handle.0.links.shutdown().await;
+        futures_util::future::join_all(servers.into_iter().map(http::Server::stop)).await;
+        handle.0.links.shutdown().await;
+        let reason = ended.as_ref().err().map_or("asked to", String::as_str);
+        let hub = Arc::clone(&handle.0.hub);
+        hub.audit.record("stop", json!({"reason": reason, "height": hub.published()}));
+        // The last entry is on disk when this returns.
+        let stopped = tokio::task::spawn_blocking(move || hub.audit.stop(audit));
+        stopped.await.map_err(|error| StartError::System(error.to_string()))?;
         ended.map_err(StartError::Ended)
     }
 }
 
-async fn listen(address: &str, what: &'static str) -> Result<TcpListener, StartError> {
+pub(crate) async fn listen(address: &str, what: &'static str) -> Result<TcpListener, StartError> {
     let failed = |source| StartError::Listen { what, address: address.to_owned(), source };
     TcpListener::bind(address).await.map_err(failed)
+}
+
+/// What the audit log says of a start.
+fn started(handle: &NodeHandle, listeners: &[Listener]) -> serde_json::Value {
+    let status = handle.status();
+    let genesis = handle.genesis();
+    json!({
+        "version": status.version, "network": status.network, "chain_id": status.chain_id, "validator": status.name, "index": status.index,
+        "level": status.level, "policy": genesis.config.policy.name(), "epoch": status.epoch, "height": status.height,
+        "quorum": status.quorum, "configuration": genesis.config.hash().to_string(),
+        "session_key": genesis.config.members[handle.0.me.as_usize()].session_key.to_string(),
+        "http": listeners.iter().map(Listener::url).collect::<Vec<_>>(),
+    })
 }
 
 /// Final blocks that the application has not applied yet, in order.

@@ -10,6 +10,7 @@ use consensus::Decode;
 use consensus::message::Message;
 use consensus::types::ValidatorIndex;
 use consensus::verify::{Content, Rejection, Verifier};
+use serde_json::json;
 use transport::{BoxFuture, LinkHandler, LinkInfo};
 
 use crate::clock::system_now;
@@ -81,7 +82,12 @@ impl Peers {
             }
             Err(rejection) => {
                 self.hub.rejected(peer, &rejection);
-                if rejection.is_misbehaviour() { Err(rejection.to_string()) } else { Ok(()) }
+                if !rejection.is_misbehaviour() {
+                    return Ok(());
+                }
+                let reason = rejection.to_string();
+                self.hub.audit.record_stranger("peer_barred", || json!({"validator": peer, "reason": reason}));
+                Err(reason)
             }
         }
     }
@@ -124,5 +130,6 @@ impl LinkHandler for Peers {
     fn on_refused(&self, remote: SocketAddr, reason: &str) {
         tracing::warn!(%remote, reason, "connection refused");
         self.hub.metrics.connections_refused.inc();
+        self.hub.audit.record_stranger("peer_refused", || json!({"remote": remote.to_string(), "reason": reason}));
     }
 }

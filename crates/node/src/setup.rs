@@ -298,7 +298,20 @@ fn make_directory(path: &Path) -> Result<(), SetupError> {
 
 /// Writes a file that is not there yet, durably.
 pub fn write_new(path: &Path, text: &str) -> Result<(), SetupError> {
-    let mut file = match std::fs::File::create_new(path) {
+    write_with_mode(path, text, 0o666)
+}
+
+/// Writes a new file that only its owner can read.
+pub fn write_private(path: &Path, text: &str) -> Result<(), SetupError> {
+    write_with_mode(path, text, 0o600)
+}
+
+fn write_with_mode(path: &Path, text: &str, mode: u32) -> Result<(), SetupError> {
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, mode);
+    let mut file = match options.open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
             return Err(SetupError::Exists(path.to_path_buf()));

@@ -1,5 +1,6 @@
 //! A node's HTTP API as a blocking client.
 
+pub(crate) mod access;
 pub(crate) mod bulk;
 pub(crate) mod stream;
 
@@ -134,15 +135,13 @@ impl Client {
     pub(crate) fn new(url: &str) -> Outcome<Self> {
         let base = match url.split_once("://") {
             None => format!("http://{url}"),
-            Some(("http", _)) => url.to_owned(),
+            Some(("http" | "https", _)) => url.to_owned(),
             Some(_) => {
-                return Err(Failure::usage(format!(
-                    "{url}: this program speaks plain HTTP; give http://host:port of the node or of a tunnel to it"
-                )));
+                return Err(Failure::usage(format!("{url}: give http://host:port or https://host:port of the node")));
             }
         };
         let base = base.trim_end_matches('/').to_owned();
-        if base.len() <= "http://".len() || base.contains(char::is_whitespace) {
+        if base.ends_with(':') || base.len() <= "http://".len() || base.contains(char::is_whitespace) {
             return Err(Failure::usage(format!("{url:?} is not the URL of a node: give http://host:port")));
         }
         // A proxy of the environment is for the web, not for the validator next door.
@@ -150,8 +149,8 @@ impl Client {
             .http_status_as_error(false)
             .proxy(None)
             .max_redirects(0)
-            .timeout_connect(Some(CONNECT_TIMEOUT))
-            .build();
+            .timeout_connect(Some(CONNECT_TIMEOUT));
+        let config = access::apply(config, &base)?.build();
         Ok(Self { base, agent: config.new_agent() })
     }
 
@@ -171,6 +170,18 @@ impl Client {
         let request = self.agent.get(format!("{}{path}", self.base));
         let request = request.config().timeout_global(Some(ANSWER_TIMEOUT + wait)).build();
         self.answer(request.call())
+    }
+
+    /// `GET` of a path that answers with JSON.
+    pub(crate) fn get_json(&self, path: &str) -> Result<Value, ClientError> {
+        self.parse(&self.get(path, Duration::ZERO)?)
+    }
+
+    /// `PUT` of JSON.
+    pub(crate) fn put_json(&self, path: &str, body: &Value) -> Result<Value, ClientError> {
+        let request = self.agent.put(format!("{}{path}", self.base)).content_type("application/json");
+        let request = request.config().timeout_global(Some(ANSWER_TIMEOUT)).build();
+        self.parse(&self.answer(request.send(body.to_string().as_bytes()))?)
     }
 
     fn post(&self, path: &str, kind: &str, body: &[u8]) -> Result<Vec<u8>, ClientError> {

@@ -248,13 +248,11 @@ impl Replica {
         if view.get().saturating_sub(self.last_final.view.get()) > self.config.limits.finality_lag_views {
             self.cautious_until = View::new(view.get() + turns);
         }
-        if mutated(Mutation::ThresholdUnreachable) {
-            return self.advice.threshold.clamp(quorum.q_min(), quorum.q_max()) as u16;
-        }
         if view < self.cautious_until {
             return quorum.q_min() as u16;
         }
         let reached = self.helpers.values().filter(|last| last.get() + turns >= view.get()).count() as u32;
+        let reached = if mutated(Mutation::ThresholdUnreachable) { quorum.n() } else { reached };
         let most = reached.clamp(quorum.q_min(), quorum.q_max());
         self.advice.threshold.clamp(quorum.q_min(), most) as u16
     }
@@ -360,8 +358,9 @@ impl Replica {
         let quorum = &self.config.quorum;
         let leader = self.config.leader(view);
         let early = u32::from(mutated(Mutation::ReleaseEarly));
-        let plain = state.votes.against_count(&lock, None) + early > quorum.p() + quorum.f();
-        let caught = !mutated(Mutation::ReleaseWithoutSecondClause)
+        let unseen = mutated(Mutation::ReleaseWithoutSecondClause).then_some(leader);
+        let plain = state.votes.against_count(&lock, unseen) + early > quorum.p() + quorum.f();
+        let caught = unseen.is_none()
             && state.votes.is_conflicted(leader)
             && state.votes.against_count(&lock, Some(leader)) >= quorum.p() + quorum.f();
         // Without the one-round path R5 becomes "timer" (section 8).

@@ -23,14 +23,24 @@ pub(super) fn across_keys(config: &Config, findings: &mut Findings) {
         let what = format!("must be at least view_timer_floor_deltas, which is {floor}");
         findings.problem("network.view_timer_ceiling_deltas", what);
     }
-    let api = &config.api;
-    if !api.listen.ip().is_loopback() && !api.allow_plain_http {
-        let what = format!(
-            "{} can be reached from other machines, and HTTP here is not encrypted: listen on 127.0.0.1 behind a TLS proxy, or set \
-             api.allow_plain_http to true if the network is protected otherwise",
-            api.listen
-        );
-        findings.problem("api.listen", what);
+    api(&config.api, findings);
+}
+
+fn api(api: &super::Api, findings: &mut Findings) {
+    if api.tls_certificate_path.is_some() != api.tls_key_path.is_some() {
+        let what =
+            "needs tls_key_path beside it, and the other way round; give both, or none and a certificate is made";
+        findings.problem("api.tls_certificate_path", what);
+    }
+    if api.tls_allow_classical {
+        findings
+            .warn("api.tls_allow_classical", "lets clients connect whose traffic a quantum computer can read later");
+    }
+    let listeners = [Some(api.listen), api.probe_listen, api.admin_listen];
+    for (at, one) in listeners.iter().enumerate() {
+        if one.is_some_and(|one| one.port() != 0) && listeners[at + 1..].contains(one) {
+            findings.problem("api.listen", "listen, probe_listen and admin_listen must be different addresses");
+        }
     }
 }
 

@@ -238,8 +238,24 @@ section! {
         max_body_bytes: u64 = 1_048_576, 1_024..=67_108_864, "bytes";
         /// Longest body of a request with many proposals (application/x-ndjson).
         max_bulk_body_bytes: u64 = 67_108_864, 1_024..=4_294_967_296, "bytes";
-        /// Whether unencrypted HTTP may listen on more than the local machine, for networks that are protected otherwise.
+        /// Whether HTTP beyond the local machine may do without TLS and tokens, for networks that are protected otherwise.
         allow_plain_http: bool = false, (), "-";
+        /// Whether TLS is spoken on the local machine, too; beyond it always, unless allow_plain_http is set.
+        tls: bool = false, (), "-";
+        /// Certificate chain for TLS (PEM), absolute or relative to the home; without one, a certificate is made at the first start.
+        tls_certificate_path: Option<String> = None, FILE_PATH, "-";
+        /// Its private key (PEM).
+        tls_key_path: Option<String> = None, FILE_PATH, "-";
+        /// Whether clients without hybrid post-quantum key exchange may connect, for old tools.
+        tls_allow_classical: bool = false, (), "-";
+        /// Whether tokens are wanted on the local machine, too; beyond it always, unless allow_plain_http is set.
+        require_tokens: bool = false, (), "-";
+        /// The file with the tokens' hashes, absolute or relative to the home.
+        tokens_path: String = "api-tokens.json".to_owned(), FILE_PATH, "-";
+        /// A further listener with nothing but health, readiness and metrics, plain and without tokens, for a probe network.
+        probe_listen: Option<SocketAddr> = None, (), "-";
+        /// The listener of the admin verbs, always with tokens; without it there are none.
+        admin_listen: Option<SocketAddr> = None, (), "-";
     }
 }
 

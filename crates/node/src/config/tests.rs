@@ -175,7 +175,8 @@ fn keys_that_contradict_each_other_are_refused() {
         ),
         (r#"{"consensus":{"max_block_bytes":65536}}"#, "consensus.max_block_bytes: must be at least 65566"),
         (r#"{"network":{"view_timer_ceiling_deltas":5}}"#, "must be at least view_timer_floor_deltas, which is 6"),
-        (r#"{"api":{"listen":"0.0.0.0:8080"}}"#, "set api.allow_plain_http to true"),
+        (r#"{"api":{"tls_key_path":"key.pem"}}"#, "api.tls_certificate_path: needs tls_key_path"),
+        (r#"{"api":{"admin_listen":"127.0.0.1:8080"}}"#, "must be different addresses"),
     ];
     for (text, message) in cases {
         let refusal = refusal(text);

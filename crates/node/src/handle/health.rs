@@ -1,5 +1,6 @@
 //! Whether a running node is well: consensus, cryptography, optimizer.
 
+use crypto::SecurityLevel;
 use serde_json::json;
 
 use super::NodeHandle;
@@ -8,6 +9,9 @@ use crate::views::HealthView;
 
 /// How long after the last progress a node that expects some counts as stalled, at least.
 const STALL_US: u64 = 10_000_000;
+
+/// A lower verification rate of the middle peer means that this node's own view of the keys is wrong.
+const LEAST_VERIFICATION_RATE: f64 = 0.5;
 
 impl NodeHandle {
     /// Whether the node makes progress, or is idle and could.
@@ -49,30 +53,63 @@ impl NodeHandle {
 
     /// Whether the network's cryptography is what its level promises.
     pub fn health_quantum(&self) -> HealthView {
-        let level = self.0.genesis.config.level;
+        let config = &self.0.genesis.config;
+        let level = config.level;
         let rate = self.0.hub.witness.middle_verification_rate();
-        let groups: std::collections::BTreeMap<String, Option<String>> =
-            self.0.links.status().into_iter().map(|link| (link.name, link.group)).collect();
-        let degraded = !level.is_post_quantum();
-        let reason = if degraded {
-            "QUANTUM_SECURITY=false: classical signatures and key exchange, for comparison only".to_owned()
+        let links = self.0.links.status();
+        let expected = link_group(level);
+        let strange: Vec<&str> = links
+            .iter()
+            .filter(|link| link.group.as_deref().is_some_and(|group| group != expected))
+            .map(|link| link.name.as_str())
+            .collect();
+        let broken = if !strange.is_empty() {
+            Some(format!("links to {} have another key exchange than {expected}", strange.join(", ")))
+        } else if rate < LEAST_VERIFICATION_RATE {
+            Some(format!(
+                "only {:.0} % of the messages of most peers verify: compare genesis and keys with the other validators",
+                100.0 * rate
+            ))
         } else {
-            format!("level {}: post-quantum votes and links", level.dimension())
+            None
         };
+        let degraded = !level.is_post_quantum();
+        let reason = match &broken {
+            Some(why) => why.clone(),
+            None if degraded => {
+                "degraded: QUANTUM_SECURITY=false, classical signatures and key exchange, for comparison only"
+                    .to_owned()
+            }
+            None => format!("level {}: post-quantum votes and links", level.dimension()),
+        };
+        let groups: std::collections::BTreeMap<String, Option<String>> =
+            links.into_iter().map(|link| (link.name, link.group)).collect();
+        let key_age_s = self.key_age_us() / 1_000_000;
         HealthView {
-            healthy: true,
+            healthy: broken.is_none(),
             degraded,
             reason,
             details: json!({
                 "level": level.dimension(),
-                "policy": self.0.genesis.config.policy.name(),
+                "policy": config.policy.name(),
                 "signatures": level.signature_algorithm().name(),
                 "link_signatures": level.link_signature_algorithm().name(),
+                "link_group": expected,
                 "link_groups": groups,
                 "verification_rate": rate,
+                "acceleration": acceleration(),
+                "epoch": config.epoch.get(),
+                "key_age_s": key_age_s,
+                "key_rotation_interval_s": config.limits.key_rotation_interval_s,
                 "rotation": "not in this version: session keys are those of the genesis",
+                "identity": config.member(self.0.me).and_then(|member| member.identity_key.as_ref()).map_or("none", |_| "hash-based"),
             }),
         }
+    }
+
+    /// Microseconds since the session keys came into force.
+    pub(crate) fn key_age_us(&self) -> u64 {
+        system_now().since_us(self.0.genesis.created)
     }
 
     /// What the optimizer does.
@@ -86,4 +123,35 @@ impl NodeHandle {
             details: json!({"mode": ai.mode.name(), "policy": ai.policy.name()}),
         }
     }
+}
+
+/// The one key-exchange group of validator links at a level (docs/architecture.md; `transport` accepts no other).
+const fn link_group(level: SecurityLevel) -> &'static str {
+    match level {
+        SecurityLevel::Classical => "X25519",
+        SecurityLevel::Level512 | SecurityLevel::Level768 => "X25519MLKEM768",
+        SecurityLevel::Level1024 | SecurityLevel::Level2048 => "MLKEM1024",
+    }
+}
+
+/// What the processor offers that the cryptographic library uses where it finds it.
+fn acceleration() -> Vec<&'static str> {
+    #[cfg(target_arch = "x86_64")]
+    let found = [
+        ("avx2", std::is_x86_feature_detected!("avx2")),
+        ("avx512", std::is_x86_feature_detected!("avx512f")),
+        ("aes", std::is_x86_feature_detected!("aes")),
+        ("vaes", std::is_x86_feature_detected!("vaes")),
+        ("sha", std::is_x86_feature_detected!("sha")),
+    ];
+    #[cfg(target_arch = "aarch64")]
+    let found = [
+        ("neon", std::arch::is_aarch64_feature_detected!("neon")),
+        ("aes", std::arch::is_aarch64_feature_detected!("aes")),
+        ("sha2", std::arch::is_aarch64_feature_detected!("sha2")),
+        ("sha3", std::arch::is_aarch64_feature_detected!("sha3")),
+    ];
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+    let found: [(&str, bool); 0] = [];
+    found.into_iter().filter_map(|(name, there)| there.then_some(name)).collect()
 }

@@ -8,7 +8,7 @@ impl NodeHandle {
     pub fn metrics_text(&self) -> String {
         let (hub, genesis) = (&self.0.hub, &self.0.genesis);
         let (metrics, links) = (&hub.metrics, self.0.links.status());
-        let (config, now) = (&genesis.config, system_now());
+        let config = &genesis.config;
         let quorum = &config.quorum;
         let connected = links.iter().filter(|link| link.connected).count();
         metrics.peer.refresh(&links, &hub.witness);
@@ -24,7 +24,7 @@ impl NodeHandle {
         for (name, votes) in [("q_min", quorum.q_min()), ("q_max", quorum.q_max()), ("q_fast", quorum.q_fast())] {
             metrics.quorum.with_label_values(&[name]).set(i64::from(votes));
         }
-        metrics.key_age.set(now.since_us(genesis.created) as f64 / 1e6);
+        metrics.key_age.set(self.key_age_us() as f64 / 1e6);
         metrics.rotation_interval.set(config.limits.key_rotation_interval_s as i64);
         metrics.text()
     }
@@ -37,7 +37,7 @@ impl NodeHandle {
     /// Blocks that this node is behind: known to be final and not applied, or claimed by more peers than may lie.
     pub(crate) fn catchup_lag(&self) -> u64 {
         let status = self.0.hub.status();
-        let known = status.last_final.height.get().max(self.0.hub.witness.network_height());
+        let known = status.last_final.height.max(status.catch_up.target).get().max(self.0.hub.witness.network_height());
         known.saturating_sub(status.last_committed.height.get())
     }
 }

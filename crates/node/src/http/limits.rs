@@ -32,6 +32,10 @@ pub(super) const MAX_STREAMS: usize = 64;
 pub(super) const STREAM_BATCH: u64 = 64;
 /// Bytes after which it stops reading further ones in that go.
 pub(super) const STREAM_BATCH_BYTES: usize = 256 * 1024;
+/// Results that are verified at once.
+pub(super) const VERIFIERS: usize = 2;
+/// Longest result that is verified here, bytes: the proof of a large value in a large network.
+pub(super) const VERIFY_BODY_BYTES: u64 = 8 * 1024 * 1024;
 /// Bulk requests at once.
 pub(super) const MAX_BULK: usize = 64;
 /// Lines of a bulk request that are submitted together, at most.

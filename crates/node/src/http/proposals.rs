@@ -100,7 +100,7 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// Whether the body is many proposals. A body without a type is refused: any web page could send one.
-fn is_bulk(headers: &HeaderMap) -> Result<bool, ApiError> {
+pub(super) fn is_bulk(headers: &HeaderMap) -> Result<bool, ApiError> {
     let found = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = found.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case("application/json") {

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderName, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
 
@@ -63,38 +63,4 @@ fn health(view: HealthView) -> Response {
 /// GET /metrics
 pub(super) async fn metrics(State(api): State<Shared>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], api.handle.metrics_text())
-}
-
-const INDEX: &str = "\
-<!doctype html>
-<html lang=\"en\">
-<meta charset=\"utf-8\">
-<title>agent-mesh validator</title>
-<h1>agent-mesh validator</h1>
-<pre>
-POST /v1/proposals            propose one value (JSON) or many (NDJSON)
-GET  /v1/proposals/{id}       where a proposal stands; ?wait_ms= waits
-GET  <a href=\"/v1/blocks\">/v1/blocks</a>               final blocks; ?from=&amp;limit=
-GET  /v1/blocks/{height}      one final block with its values
-GET  <a href=\"/v1/stream\">/v1/stream</a>               final blocks as they come; ?from=&amp;values=
-GET  <a href=\"/v1/status\">/v1/status</a>               where this validator stands
-GET  <a href=\"/v1/validators\">/v1/validators</a>           the validators as this one sees them
-GET  <a href=\"/v1/evidence\">/v1/evidence</a>             evidence against validators
-GET  <a href=\"/v1/genesis\">/v1/genesis</a>              the network's genesis
-GET  <a href=\"/health/consensus\">/health/consensus</a>        does it make progress?
-GET  <a href=\"/health/quantum\">/health/quantum</a>          is the cryptography what it should be?
-GET  <a href=\"/health/ai\">/health/ai</a>               what does the optimizer do?
-GET  <a href=\"/livez\">/livez</a>  <a href=\"/readyz\">/readyz</a>          for orchestrators
-GET  <a href=\"/metrics\">/metrics</a>                 Prometheus text format 0.0.4
-</pre>
-";
-
-const CSP: (HeaderName, &str) = (
-    header::CONTENT_SECURITY_POLICY,
-    "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-);
-
-/// GET /
-pub(super) async fn index() -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/html; charset=utf-8"), CSP], INDEX)
 }

@@ -8,12 +8,17 @@ use axum::Router;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use prometheus::IntCounterVec;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 
+use super::access::{Face, TokenStore};
 use super::limits::{ACCEPT_PAUSE, HttpLimits, MAX_HEADER_BYTES, MAX_HEADERS};
+use super::socket::Socket;
 use super::{Api, router};
 use crate::NodeHandle;
 
@@ -24,28 +29,34 @@ pub struct Server {
 }
 
 impl Server {
-    /// Serves `handle` on `listener` until [`Self::stop`].
+    /// Serves the API of `handle` on `listener`, plain and open to all, until [`Self::stop`]. A node's own listeners are protected
+    /// as its configuration says.
     pub fn start(handle: NodeHandle, listener: TcpListener) -> Self {
         let limits = HttpLimits::of(&handle);
         Self::start_with(handle, listener, limits)
     }
 
     pub(super) fn start_with(handle: NodeHandle, listener: TcpListener, limits: HttpLimits) -> Self {
-        if let Ok(address) = listener.local_addr()
-            && !address.ip().is_loopback()
-            && !handle.config().api.allow_plain_http
-        {
-            tracing::warn!(
-                %address,
-                "HTTP is served without encryption and without passwords beyond this machine; listen on 127.0.0.1, or set \
-                 api.allow_plain_http if the network is protected otherwise"
-            );
-        }
+        Self::start_face(handle, listener, limits, Face::Api, None, None)
+    }
+
+    pub(super) fn start_face(
+        handle: NodeHandle,
+        listener: TcpListener,
+        limits: HttpLimits,
+        face: Face,
+        tls: Option<Arc<rustls::ServerConfig>>,
+        tokens: Option<Arc<TokenStore>>,
+    ) -> Self {
         let (stop, stopped) = watch::channel(false);
+        let refused = handle.0.hub.metrics.http_refused.clone();
+        let api = Api::new(handle, limits.clone(), face, tokens, stopped.clone());
         let connections = Connections {
-            router: router(Arc::new(Api::new(handle, limits.clone(), stopped.clone()))),
+            router: router(Arc::new(api)),
+            tls: tls.map(TlsAcceptor::from),
             places: Arc::new(Semaphore::new(limits.max_connections)),
             limits,
+            refused,
             stop: stopped,
             tasks: JoinSet::new(),
         };
@@ -63,6 +74,8 @@ impl Server {
 
 struct Connections {
     router: Router,
+    tls: Option<TlsAcceptor>,
+    refused: IntCounterVec,
     places: Arc<Semaphore>,
     limits: HttpLimits,
     stop: watch::Receiver<bool>,
@@ -99,11 +112,39 @@ impl Connections {
 
     fn accept(&mut self, stream: TcpStream) {
         let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else {
+            self.refused.with_label_values(&["connections"]).inc();
+            // Who expects TLS cannot read this, and sees the connection close.
             refuse(stream);
             return;
         };
-        let (router, limits, stop) = (self.router.clone(), &self.limits, self.stop.clone());
-        self.tasks.spawn(connection(stream, router, limits.header_timeout, limits.write_timeout, stop, place));
+        let connection = Connection {
+            router: self.router.clone(),
+            header_timeout: self.limits.header_timeout,
+            write_timeout: self.limits.write_timeout,
+            stop: self.stop.clone(),
+            _place: place,
+        };
+        match self.tls.clone() {
+            None => drop(self.tasks.spawn(async move {
+                let socket = connection.socket(stream);
+                connection.serve(socket).await;
+            })),
+            Some(acceptor) => {
+                let refused = self.refused.clone();
+                drop(self.tasks.spawn(async move {
+                    let socket = connection.socket(stream);
+                    // Whoever takes too long for the handshake is as good as one that sends no headers.
+                    match timeout(connection.header_timeout, acceptor.accept(socket)).await {
+                        Ok(Ok(stream)) => connection.serve(stream).await,
+                        Ok(Err(error)) => {
+                            refused.with_label_values(&["tls"]).inc();
+                            tracing::debug!(%error, "a TLS handshake failed");
+                        }
+                        Err(_) => refused.with_label_values(&["tls"]).inc(),
+                    }
+                }));
+            }
+        }
     }
 }
 
@@ -126,36 +167,44 @@ fn refuse(stream: TcpStream) {
     }
 }
 
-async fn connection(
-    stream: TcpStream,
+/// One client's connection, before and after its handshake.
+struct Connection {
     router: Router,
     header_timeout: Duration,
     write_timeout: Duration,
-    mut stop: watch::Receiver<bool>,
+    stop: watch::Receiver<bool>,
     _place: OwnedSemaphorePermit,
-) {
-    let _ = stream.set_nodelay(true);
-    #[cfg(target_os = "linux")]
-    {
-        // A client that has vanished is noticed even when little is sent to it.
-        let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(write_timeout));
-    }
-    let io = TokioIo::new(super::socket::Socket::new(stream, write_timeout));
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
-        .max_headers(MAX_HEADERS)
-        .max_header_size(MAX_HEADER_BYTES)
-        .serve_connection(io, TowerToHyperService::new(router));
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = stopped(&mut stop) => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+}
+
+impl Connection {
+    /// The client's socket with its bounds.
+    fn socket(&self, stream: TcpStream) -> Socket {
+        let _ = stream.set_nodelay(true);
+        #[cfg(target_os = "linux")]
+        {
+            // A client that has vanished is noticed even when little is sent to it.
+            let _ = socket2::SockRef::from(&stream).set_tcp_user_timeout(Some(self.write_timeout));
         }
-    };
-    if let Err(error) = ended {
-        tracing::debug!(%error, "a connection ended");
+        Socket::new(stream, self.write_timeout)
+    }
+
+    async fn serve(mut self, stream: impl AsyncRead + AsyncWrite + Unpin) {
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.header_timeout)
+            .max_headers(MAX_HEADERS)
+            .max_header_size(MAX_HEADER_BYTES)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(self.router.clone()));
+        let mut connection = std::pin::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = stopped(&mut self.stop) => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection ended");
+        }
     }
 }

@@ -159,6 +159,7 @@ mod tests {
 
     use super::*;
     use crate::http::Api;
+    use crate::http::access::Face;
     use crate::http::limits::HttpLimits;
     use crate::http::tests::Fixture;
 
@@ -173,7 +174,7 @@ mod tests {
         let (_go_on, stop) = watch::channel(false);
         let (sender, live) = broadcast::channel(2);
         let limits = HttpLimits::of(&fixture.handle);
-        let api = Arc::new(Api::new(fixture.handle.clone(), limits, stop.clone()));
+        let api = Arc::new(Api::new(fixture.handle.clone(), limits, Face::Api, None, stop.clone()));
         let place = Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap();
         let beat = Instant::now() + api.limits.keep_alive;
         let mut stream = Stream { api, next: 1, last: 0, values: false, live, stop, beat, _place: place };

@@ -5,11 +5,13 @@ mod bounds;
 mod bulk;
 pub(super) mod client;
 mod metrics;
+mod openapi;
 mod proposals;
 mod reads;
+mod security;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use consensus::genesis::Genesis;
 use consensus::types::Timestamp;
@@ -20,7 +22,7 @@ use tokio::net::TcpListener;
 use super::limits::HttpLimits;
 use super::server::Server;
 use crate::setup::{ConfigSource, create_local};
-use crate::{Node, NodeHandle, NodeOptions};
+use crate::{LogControl, Node, NodeHandle, NodeOptions};
 use client::Client;
 
 /// Refuses values that begin with "no".
@@ -35,6 +37,23 @@ impl Application for Choosy {
 
     fn last_applied(&self) -> u64 {
         u64::MAX
+    }
+}
+
+/// A log that knows two levels.
+struct OneLevel(Mutex<String>);
+
+impl LogControl for OneLevel {
+    fn filter(&self) -> String {
+        self.0.lock().unwrap().clone()
+    }
+
+    fn set_filter(&self, filter: &str) -> Result<(), String> {
+        if !["info", "debug"].contains(&filter) {
+            return Err(format!("{filter:?} is not a level"));
+        }
+        filter.clone_into(&mut self.0.lock().unwrap());
+        Ok(())
     }
 }
 
@@ -70,6 +89,7 @@ impl Fixture {
         options.env = Box::new(|_| None);
         options.api_listen = Some("127.0.0.1:0".to_owned());
         options.link_listen = Some("127.0.0.1:0".to_owned());
+        options.log = Some(Arc::new(OneLevel(Mutex::new("info".to_owned()))));
         let mut node = Node::initialize(options).unwrap();
         let handle = node.start().await.unwrap();
         let address = node.api_address().unwrap();
@@ -97,6 +117,21 @@ impl Fixture {
         let result = client.get(&format!("/v1/proposals/{id}?wait_ms=60000")).await.json();
         assert_eq!(result["state"], "final", "{result}");
         result
+    }
+
+    /// Where this listener is: api, probe or admin.
+    fn listener(&self, purpose: &str) -> SocketAddr {
+        self.node.listeners().iter().find(|listener| listener.purpose == purpose).unwrap().address
+    }
+
+    fn home(&self) -> std::path::PathBuf {
+        self.node.open_home().home.root().to_owned()
+    }
+
+    /// Ends the node and looks at what it has left.
+    async fn end_with(mut self, look: impl FnOnce()) {
+        self.node.shutdown().await.unwrap();
+        look();
     }
 
     pub(super) async fn end(mut self) {

@@ -54,19 +54,32 @@ async fn the_node_and_its_network() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_front_page_lists_everything() {
+async fn the_dashboard_needs_nothing_from_elsewhere() {
     let fixture = Fixture::alone(json!({})).await;
     let mut client = fixture.client().await;
     let page = client.get("/").await;
     assert_eq!(page.status, 200);
-    assert!(page.header("content-security-policy").unwrap().starts_with("default-src 'none'"));
+    let policy = page.header("content-security-policy").unwrap().to_owned();
+    assert!(policy.starts_with("default-src 'none'; script-src 'self'; style-src 'self'"), "{policy}");
+    assert!(!policy.contains("unsafe") && !policy.contains("http"), "{policy}");
     assert_eq!(page.header("x-content-type-options"), Some("nosniff"));
-    for line in page.text().lines().filter(|line| line.starts_with("GET ")) {
-        for path in line.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next()) {
-            if path != "/v1/stream" {
-                assert_eq!(client.get(path).await.status, 200, "{path}");
-            }
+    let text = page.text();
+    assert!(
+        !text.contains("style=") && !text.contains("onclick=") && !text.contains("<style"),
+        "the policy would refuse it"
+    );
+    let mut files = 0;
+    let links = text.split("href=\"").skip(1).chain(text.split("src=\"").skip(1));
+    for path in links.filter_map(|rest| rest.split('"').next()).filter(|path| !path.starts_with('#')) {
+        assert!(path.starts_with('/') && !path.starts_with("//"), "{path} is elsewhere");
+        let reply = client.get(path).await;
+        assert_eq!(reply.status, 200, "{path}");
+        if path.starts_with("/dashboard/") {
+            files += 1;
+            assert!(!reply.text().contains("innerHTML") && !reply.text().contains("url(http"), "{path}");
         }
     }
+    assert!(files >= 3);
+    client.get("/dashboard/..%2f..%2fCargo.toml").await.error(404, "not_found");
     fixture.end().await;
 }
