@@ -20,13 +20,17 @@ mod signing;
 mod validity;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use consensus::body::Body;
 use consensus::config::SharedConfig;
 use consensus::evidence::Evidence;
+use consensus::header::SignedHeader;
 use consensus::replica::CommittedBlock;
 use consensus::types::{Timestamp, ValidatorIndex, View};
 use consensus::verify::{Content, Verifier};
 use consensus::vote::Statement;
+use consensus::votes::Vote;
 use crypto::Digest;
 
 use self::agreement::Agreement;
@@ -133,6 +137,19 @@ impl Watch {
         for id in ids {
             self.liveness.settled(id, view, u64::MAX, &mut self.violations);
         }
+    }
+
+    /// What an honest validator finds in its store: signed and durable, and perhaps never sent. It counts as if it had been.
+    pub(crate) fn held(&mut self, header: &Arc<SignedHeader>, body: Option<&Arc<Body>>) {
+        self.ledger.header(header);
+        if let Some(body) = body {
+            self.ledger.body(body);
+        }
+    }
+
+    /// A vote that an honest validator finds in its store.
+    pub(crate) fn held_vote(&mut self, vote: &Vote) {
+        self.ledger.vote(vote);
     }
 
     /// The highest height that a validator has told.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use consensus::body::Proposal;
 use consensus::message::Message;
+use consensus::records::Durable;
 use consensus::replica::{Advice, CommittedBlock, Recipient, Ticket};
 use consensus::types::{Height, Timestamp, ValidatorIndex, View};
 use consensus::verify::{Content, Verified, Verifier};
@@ -337,12 +338,19 @@ impl Simulation {
         }
     }
 
-    /// Blocks that were durable as final when the host died, but not told: it will never tell them again, so they are read from its store.
+    /// What was durable when the host died, but not sent or told: its votes count, and final blocks are never told again, so all of it is
+    /// read from its store.
     fn tell_again(&mut self, host: u16, height: u64) {
         let reader = StoreRecords(self.hosts[usize::from(host)].disk.reader());
+        if let Ok(durable) = Durable::load(&reader, &self.chain_id) {
+            durable.blocks.iter().for_each(|(header, body)| self.watch.held(header, body.as_ref()));
+            durable.votes.iter().for_each(|vote| self.watch.held_vote(vote));
+        }
         for untold in self.watch.told(host) + 1..=height {
             let Ok(Some(proven)) = serve::proven_block(&reader, &self.chain_id, Height::new(untold)) else { return };
             let (header, body) = (proven.block.header, proven.block.body);
+            self.watch.held(&header, Some(&body));
+            proven.certificate.votes.iter().for_each(|vote| self.watch.held_vote(vote));
             let (path, finalized_by, seen_at) = (proven.certificate.path, header.header().height, self.now);
             let block = CommittedBlock { header, body, path, finalized_by, seen_at };
             self.watch.published(&self.hosts[usize::from(host)], &block, &self.verifier);
