@@ -172,16 +172,19 @@ class Cluster:
 
     def ready(self):
         pods = self.documents()["StatefulSet", "quantum-consensus"]["spec"]
-        probe = pods["template"]["spec"]["containers"][0]["readinessProbe"]["httpGet"]["path"]
+        node = pods["template"]["spec"]["containers"][0]
+        probe = node["readinessProbe"]["httpGet"]
+        port = next(p["containerPort"] for p in node["ports"] if p["name"] == probe["port"])
+        probe = f":{port}{probe['path']}"
         deadline = time.monotonic() + 90
         for index in range(pods["replicas"]):
             name = f"{self.id}-quantum-consensus-{index}"
             address = sh("docker", "inspect", "-f", "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}", name).strip()
-            while subprocess.run(["curl", "-sfo", "/dev/null", "--max-time", "2", f"http://{address}:8080{probe}"]).returncode != 0:
+            while subprocess.run(["curl", "-sfo", "/dev/null", "--max-time", "2", f"http://{address}{probe}"]).returncode != 0:
                 if time.monotonic() > deadline:
                     sys.exit(f"{name} does not become ready:\n{sh('docker', 'logs', '--tail', '5', name)}")
                 time.sleep(0.2)
-            print(f"{name} is ready: {probe} on {address}")
+            print(f"{name} is ready: {address}{probe}")
 
 
 def kubectl(args):
@@ -230,6 +233,16 @@ def run():
             cluster.start(pod, pods)
             assert open(cluster.path(f"{pod}.identity.log")).read() == before, "the identity changed"
             cluster.ready()
+            # Clients need TLS and a token: without one the door is shut, with one made in the pod it opens.
+            name = f"{id}-quantum-consensus-0"
+            inside = lambda *args: subprocess.run(["docker", "exec", name, "/usr/local/bin/agent-mesh", *args], capture_output=True, text=True)
+            made = inside("token", "create", "--home", "/data/home", "--name", "test", "--role", "read", "--out", "/data/test.token")
+            assert made.returncode == 0, made.stderr
+            door = ["--node", "https://quantum-consensus-0.quantum-consensus.agent-mesh.svc:8080", "--ca-file", "/data/home/keys/api.cert.pem"]
+            assert inside("status", *door).returncode == 1, "status without a token"
+            seen = [inside("status", *door, "--token-file", "/data/test.token") for _ in range(30) if not time.sleep(0.2)]
+            assert seen[-1].returncode == 0, seen[-1].stderr
+            print("HTTP opens with TLS and a token: " + seen[-1].stdout.splitlines()[0])
             print("a pod that is made anew is the same validator, and ready again")
         finally:
             for name in sh("docker", "ps", "-aq", "--filter", f"name={id}").split():

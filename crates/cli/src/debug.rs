@@ -158,7 +158,9 @@ fn without_secrets(value: Value) -> Value {
         Value::Object(map) => Value::Object(
             map.into_iter()
                 .map(|(key, value)| {
-                    let secret = SECRET_WORDS.iter().any(|word| key.to_lowercase().contains(word));
+                    let named = SECRET_WORDS.iter().any(|word| key.to_lowercase().contains(word));
+                    // A path or a switch gives nothing away.
+                    let secret = named && !key.ends_with("_path") && !value.is_boolean();
                     let value = if secret && !value.is_null() { Value::from(REDACTED) } else { without_secrets(value) };
                     (key, value)
                 })
@@ -191,18 +193,26 @@ fn secrets_of(root: &Path) -> Outcome<Vec<String>> {
     let home = home.read_config(&environment).map(|(config, _)| home.with_paths(&config)).unwrap_or(home);
     let mut secrets = Vec::new();
     for (path, ..) in doctor::listing(&home.keys()) {
-        if path.is_dir() {
+        if path.is_dir() || path.to_string_lossy().ends_with(doctor::PUBLIC_SUFFIX) {
             continue;
         }
-        let text = fs::read_to_string(&path).map_err(|error| {
+        let bytes = fs::read(&path).map_err(|error| {
             Failure::failed(format!(
                 "cannot read {} to see that nothing of it gets into the bundle: {error}; run it as the node's user",
                 path.display()
             ))
         })?;
+        let Ok(text) = String::from_utf8(bytes.clone()) else {
+            secrets.extend([hex::encode(&bytes), BASE64.encode(&bytes)]);
+            continue;
+        };
         if let Ok(Value::Object(fields)) = serde_json::from_str(&text) {
             let hidden = fields.iter().filter(|(field, _)| !PUBLIC_FIELDS.contains(&field.as_str()));
             hidden.for_each(|(_, value)| collect(value, &mut secrets));
+        } else {
+            // PEM, or a form that is not known here: every line but the frame may be secret.
+            let lines = text.lines().map(str::trim).filter(|line| !line.starts_with("-----"));
+            lines.for_each(|line| collect(&Value::from(line), &mut secrets));
         }
     }
     Ok(secrets)
@@ -253,11 +263,12 @@ mod tests {
 
     #[test]
     fn keys_that_sound_secret_lose_their_values() {
-        let shown =
-            without_secrets(json!({"api": {"admin_token_hash": "abc", "listen": "x"}, "tokens": ["t"], "token": null}));
+        let shown = without_secrets(
+            json!({"api": {"admin_token_hash": "abc", "listen": "x"}, "tokens": ["t"], "token": null, "tokens_path": "p"}),
+        );
         assert_eq!(
             shown,
-            json!({"api": {"admin_token_hash": REDACTED, "listen": "x"}, "tokens": REDACTED, "token": null})
+            json!({"api": {"admin_token_hash": REDACTED, "listen": "x"}, "tokens": REDACTED, "token": null, "tokens_path": "p"})
         );
     }
 }

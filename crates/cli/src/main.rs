@@ -12,6 +12,7 @@ mod failure;
 mod genesis;
 mod init;
 mod input;
+mod keys;
 mod log;
 mod output;
 mod propose;
@@ -88,6 +89,8 @@ enum Verb {
     /// Gather what a bug report needs.
     #[command(subcommand)]
     Debug(debug::Verb),
+    /// Encrypt, decrypt, sign and verify by name, with quantum-resistant keys.
+    Keys(keys::Command),
     /// Check evidence against a validator.
     #[command(subcommand)]
     Evidence(evidence::Verb),
@@ -98,6 +101,11 @@ enum Verb {
 fn run(cli: Cli) -> Outcome {
     let output = Output { json: cli.json };
     cli.access.keep()?;
+    if let Some(file) = std::env::var_os("AGENT_MESH_PASSPHRASE_FILE").filter(|file| !file.is_empty()) {
+        // For every key file that this process reads or writes, whichever verb it is.
+        let passphrase = crypto::Passphrase::from_file(std::path::Path::new(&file))?;
+        crypto::set_key_passphrase(passphrase, crypto::Argon2Cost::DEFAULT);
+    }
     match cli.verb {
         Verb::Init(args) => init::run(&args, output),
         Verb::Genesis(verb) => genesis::run(&verb, output),
@@ -115,6 +123,7 @@ fn run(cli: Cli) -> Outcome {
         Verb::Admin(verb) => admin::run(&verb, output),
         Verb::Doctor(args) => doctor::run(&args, output),
         Verb::Debug(verb) => debug::run(&verb, output),
+        Verb::Keys(command) => keys::run(&command, output),
         Verb::Evidence(verb) => evidence::run(&verb, output),
         Verb::Sim(args) => sim::run(&args, output),
     }

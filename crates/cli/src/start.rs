@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use consensus::config::SecurityPolicy;
+use crypto::memory::MemoryLock;
 use node::config::{Config, LogFormat};
 use node::home::Home;
 use node::{LogControl, Node, NodeOptions};
@@ -42,6 +44,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Outcome {
     let (config, _) = Home::new(&args.home).read_config(&environment)?;
     let log = start_log(&config);
+    lock_memory(&config);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let outcome = runtime.block_on(serve(args, log));
     // What is left are readers of standard input and requests that were cut off.
@@ -65,6 +68,16 @@ impl LogControl for LogFilter {
         self.handle.reload(parsed).map_err(|error| error.to_string())?;
         filter.clone_into(&mut self.shown.lock().unwrap_or_else(PoisonError::into_inner));
         Ok(())
+    }
+}
+
+/// Security levels above `standard` keep secrets out of swap, where the system allows; /health/quantum tells how that went.
+fn lock_memory(config: &Config) {
+    if config.quantum_security.security_level == SecurityPolicy::Standard {
+        return;
+    }
+    if let MemoryLock::Refused(why) = crypto::memory::lock() {
+        tracing::warn!("security_level {}: memory is not locked: {why}", config.quantum_security.security_level.name());
     }
 }
 

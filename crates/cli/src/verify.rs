@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use consensus::genesis::Genesis;
+use consensus::link::EpochChain;
 use consensus::proof::ProvenValue;
-use consensus::verify::Verifier;
 use node::views::ResultView;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -30,7 +30,7 @@ pub(crate) struct Args {
 /// Runs `verify`.
 pub(crate) fn run(args: &Args, output: Output) -> Outcome {
     let genesis = read_genesis(&args.genesis)?;
-    let verifier = Verifier::new(genesis.config.clone(), genesis.chain_id());
+    let mut chain = EpochChain::new(&genesis);
     let texts = json_texts(&read_bytes(&args.result)?).map_err(|failure| failure.at(args.result.display()))?;
     let (total, mut invalid) = (texts.len(), 0);
     for (at, text) in texts.into_iter().enumerate() {
@@ -40,7 +40,7 @@ pub(crate) fn run(args: &Args, output: Output) -> Outcome {
         // From the text itself: a detour over a map of values would hide a field that is given twice.
         let checked = serde_json::from_str::<ResultView>(text.get())
             .map_err(|error| format!("this is not a result: {error}"))
-            .and_then(|view| match view.verify_with(&verifier, &genesis) {
+            .and_then(|view| match view.verify_with(&mut chain) {
                 Ok(proven) => Ok((view, proven)),
                 Err(error) => Err(error.to_string()),
             });

@@ -5,10 +5,11 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use crypto::{Digest, HashAlgorithm};
 
-use crate::bounds::{MAX_BATCH_SIZE, MAX_PRIORITY, MAX_VALUE_BYTES};
+use crate::bounds::{MAX_BATCH_SIZE, MAX_PRIORITY, MAX_SYSTEM_TXS, MAX_VALUE_BYTES};
 use crate::codec::{Decode, DecodeError, Encode, Reader, Writer};
 use crate::header::hash_algorithm_of;
 use crate::merkle;
+use crate::system::SystemTx;
 use crate::types::Timestamp;
 
 /// Domain tag of a proposal's id.
@@ -79,10 +80,21 @@ impl Decode for Proposal {
     }
 }
 
+/// What a payload root commits to beside the values: system transactions, by number and Merkle root over their hashes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SystemPart {
+    /// How many; never 0.
+    pub count: u32,
+    /// Root of the tree over their hashes.
+    pub root: Digest,
+}
+
 /// A block's body: the proposals in order, with their ids and the payload root that the header names.
 #[derive(Clone, Debug)]
 pub struct Body {
     encoded: Bytes,
+    system: Vec<Arc<SystemTx>>,
+    system_hashes: Vec<Digest>,
     proposals: Vec<Arc<Proposal>>,
     ids: Vec<Digest>,
     root: Digest,
@@ -101,23 +113,36 @@ impl Eq for Body {}
 impl Body {
     /// A body of these proposals, whose ids the caller has computed before.
     pub fn from_proposals(chain_id: &Digest, items: Vec<(Digest, Arc<Proposal>)>) -> Self {
+        Self::new(chain_id, Vec::new(), items)
+    }
+
+    /// A body of these system transactions and proposals, whose ids the caller has computed before.
+    pub fn new(chain_id: &Digest, system: Vec<Arc<SystemTx>>, items: Vec<(Digest, Arc<Proposal>)>) -> Self {
         let mut out = Writer::with_capacity(9 + items.iter().map(|(_, p)| p.encoded_len()).sum::<usize>());
         out.u8(BODY_VERSION);
-        out.count(0); // system transactions: reserved (PROTOCOL section 7)
+        out.count(system.len());
+        system.iter().for_each(|tx| tx.encode(&mut out));
         out.count(items.len());
         for (_, proposal) in &items {
             proposal.encode(&mut out);
         }
-        let (ids, proposals): (Vec<_>, Vec<_>) = items.into_iter().unzip();
-        let root = payload_root(hash_algorithm_of(chain_id), &ids);
-        Self {
-            encoded: out.into_bytes().into(),
-            proposals,
-            ids,
-            root,
-            sorted: OnceLock::new(),
-            levels: OnceLock::new(),
-        }
+        let (ids, proposals) = items.into_iter().unzip();
+        Self::made(chain_id, out.into_bytes().into(), system, proposals, ids)
+    }
+
+    fn made(
+        chain_id: &Digest,
+        encoded: Bytes,
+        system: Vec<Arc<SystemTx>>,
+        proposals: Vec<Arc<Proposal>>,
+        ids: Vec<Digest>,
+    ) -> Self {
+        let system_hashes: Vec<Digest> = system.iter().map(|tx| tx.hash()).collect();
+        let algorithm = hash_algorithm_of(chain_id);
+        let part = system_part(algorithm, &system_hashes);
+        let root = payload_root_of(algorithm, part.as_ref(), ids.len(), merkle::root(algorithm, &ids));
+        let (sorted, levels) = (OnceLock::new(), OnceLock::new());
+        Self { encoded, system, system_hashes, proposals, ids, root, sorted, levels }
     }
 
     /// A body without proposals.
@@ -131,13 +156,27 @@ impl Body {
         if input.u8("body version")? != BODY_VERSION {
             return Err(DecodeError::Invalid("body version"));
         }
-        input.count(0, "system transactions")?;
+        let system = input.list(MAX_SYSTEM_TXS, "system transactions", |r| SystemTx::decode(r).map(Arc::new))?;
         let proposals = input.list(MAX_BATCH_SIZE as usize, "proposals", |r| Proposal::decode_in(r, &encoded))?;
         input.finish()?;
         let ids: Vec<Digest> = proposals.iter().map(|proposal| proposal.id(chain_id)).collect();
-        let root = payload_root(hash_algorithm_of(chain_id), &ids);
         let proposals = proposals.into_iter().map(Arc::new).collect();
-        Ok(Self { encoded, proposals, ids, root, sorted: OnceLock::new(), levels: OnceLock::new() })
+        Ok(Self::made(chain_id, encoded, system, proposals, ids))
+    }
+
+    /// The system transactions in order.
+    pub fn system(&self) -> &[Arc<SystemTx>] {
+        &self.system
+    }
+
+    /// Hashes of the system transactions in order.
+    pub fn system_hashes(&self) -> &[Digest] {
+        &self.system_hashes
+    }
+
+    /// What the payload root says of the system transactions; `None` if there are none.
+    pub fn system_part(&self) -> Option<SystemPart> {
+        system_part(hash_algorithm_of(&self.root), &self.system_hashes)
     }
 
     /// The canonical bytes.
@@ -188,9 +227,9 @@ impl Body {
         self.root
     }
 
-    /// Whether it has no proposals.
+    /// Whether it has neither proposals nor system transactions.
     pub const fn is_empty(&self) -> bool {
-        self.ids.is_empty()
+        self.ids.is_empty() && self.system.is_empty()
     }
 
     /// The siblings of proposal `index` up to the values' root.
@@ -220,15 +259,23 @@ fn prefix(id: &Digest) -> u64 {
     id.as_bytes().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
-fn payload_root(algorithm: HashAlgorithm, ids: &[Digest]) -> Digest {
-    payload_root_of(algorithm, 0, ids.len(), merkle::root(algorithm, ids))
+fn system_part(algorithm: HashAlgorithm, hashes: &[Digest]) -> Option<SystemPart> {
+    let count = u32::try_from(hashes.len()).unwrap_or(u32::MAX);
+    merkle::root(algorithm, hashes).map(|root| SystemPart { count, root })
 }
 
-/// The payload root from its parts: H(tag ‖ system count ‖ value count ‖ values' Merkle root, nothing if there are no values).
-pub fn payload_root_of(algorithm: HashAlgorithm, system: u32, count: usize, values: Option<Digest>) -> Digest {
+/// The payload root from its parts: H(tag ‖ system count ‖ value count ‖ values' Merkle root ‖ system transactions' Merkle root), each
+/// root nothing where its count is 0.
+pub fn payload_root_of(
+    algorithm: HashAlgorithm,
+    system: Option<&SystemPart>,
+    count: usize,
+    values: Option<Digest>,
+) -> Digest {
     let count = u32::try_from(count).unwrap_or(u32::MAX);
     let values = values.as_ref().map_or(&[][..], |root| root.as_bytes());
-    algorithm.hash(PAYLOAD_TAG, &[&system.to_be_bytes(), &count.to_be_bytes(), values])
+    let (system_count, system_root) = system.map_or((0, &[][..]), |part| (part.count, part.root.as_bytes()));
+    algorithm.hash(PAYLOAD_TAG, &[&system_count.to_be_bytes(), &count.to_be_bytes(), values, system_root])
 }
 
 #[cfg(test)]

@@ -44,3 +44,13 @@ pub const MAX_MERKLE_PATH: usize = 32;
 pub const MAX_EVIDENCE: usize = 1_024;
 /// Epoch links in a proof.
 pub const MAX_EPOCH_LINKS: usize = 100_000;
+/// Blocks of one epoch: the block with this number closes it even if its time is not over.
+pub const MAX_EPOCH_BLOCKS: u64 = 1_000_000;
+/// Epochs for which a session key may be in use before its validator counts as overdue (PROTOCOL section 7).
+pub const MAX_KEY_EPOCHS: u64 = 24;
+/// Retired keys are refused as new ones for this many epochs.
+pub const KEY_MEMORY_EPOCHS: usize = 64;
+/// System transactions in one block: a rotation of each validator, and a membership change.
+pub const MAX_SYSTEM_TXS: usize = MAX_VALIDATORS + 1;
+/// Headers between a closing block and the carrier whose votes finalized it.
+pub const MAX_CARRIERS: usize = MAX_PATH_HEADERS;

@@ -1,11 +1,13 @@
 //! The epoch configuration: members, keys and every parameter that decides validity.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crypto::{Digest, HashAlgorithm, PublicKey, SecurityLevel, SignatureAlgorithm};
 
 use crate::bounds::{
-    MAX_ADDRESS_BYTES, MAX_BLOCK_BYTES, MAX_NAME_BYTES, MAX_PUBLIC_KEY_BYTES, MAX_VALIDATORS, MAX_VALUE_BYTES,
+    MAX_ADDRESS_BYTES, MAX_BLOCK_BYTES, MAX_KEY_EPOCHS, MAX_NAME_BYTES, MAX_PUBLIC_KEY_BYTES, MAX_VALIDATORS,
+    MAX_VALUE_BYTES,
 };
 use crate::codec::{Decode, DecodeError, Encode, Reader, Writer};
 use crate::params::{QuorumParams, Ratio};
@@ -40,7 +42,8 @@ impl SecurityPolicy {
         [Self::Standard, Self::High, Self::Cnsa].into_iter().find(|policy| policy.name() == name)
     }
 
-    const fn wire_id(self) -> u8 {
+    /// Its byte in the canonical form; a stricter policy has a greater one.
+    pub const fn wire_id(self) -> u8 {
         match self {
             Self::Standard => 1,
             Self::High => 2,
@@ -49,13 +52,28 @@ impl SecurityPolicy {
     }
 }
 
-/// A long-term identity key. Reserved: hash-based identities come with epochs (PROTOCOL section 7); until then it is absent.
+/// A long-term identity key: signs rotations and membership changes (PROTOCOL section 7), never votes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdentityKey {
     /// The scheme's id in the registry of docs/formats.md.
     pub algorithm: u8,
     /// The public key in the scheme's own form.
     pub bytes: Vec<u8>,
+}
+
+impl IdentityKey {
+    /// Whether `signature` is this identity's over `message` under `domain`.
+    pub fn verify(&self, domain: &str, message: &[u8], signature: &[u8]) -> bool {
+        SignatureAlgorithm::from_wire_id(self.algorithm)
+            .and_then(|algorithm| PublicKey::from_bytes(algorithm, &self.bytes))
+            .is_ok_and(|key| key.verify(domain, message, signature).is_ok())
+    }
+}
+
+impl From<&PublicKey> for IdentityKey {
+    fn from(key: &PublicKey) -> Self {
+        Self { algorithm: key.algorithm().wire_id(), bytes: key.as_bytes().to_vec() }
+    }
 }
 
 /// One validator of an epoch.
@@ -69,8 +87,10 @@ pub struct Member {
     pub session_key: PublicKey,
     /// Authenticates its links.
     pub link_key: PublicKey,
-    /// Its long-term identity, once epochs exist.
+    /// Its long-term identity: signs rotations and membership changes. Without one its keys cannot change.
     pub identity_key: Option<IdentityKey>,
+    /// The epoch since which the session key is in use.
+    pub session_since: Epoch,
 }
 
 /// Who leads which view.
@@ -225,6 +245,22 @@ impl EpochConfig {
         self.members.iter().position(|member| member.name == name).map(|at| ValidatorIndex::new(at as u16))
     }
 
+    /// Epochs for which the session key of a validator is in use.
+    pub fn key_age(&self, index: ValidatorIndex) -> u64 {
+        self.member(index).map_or(0, |member| self.epoch.get().saturating_sub(member.session_since.get()))
+    }
+
+    /// Validators whose session key is older than [`MAX_KEY_EPOCHS`] although they have an identity to renew it with: they do not vote
+    /// until they rotate. Never more than c of them, the oldest first, so that a quorum always remains (docs/decisions/0011).
+    pub fn void(&self) -> BTreeSet<ValidatorIndex> {
+        let old = self.indices().filter(|index| {
+            self.key_age(*index) > MAX_KEY_EPOCHS && self.member(*index).is_some_and(|m| m.identity_key.is_some())
+        });
+        let mut old: Vec<ValidatorIndex> = old.collect();
+        old.sort_by_key(|index| (std::cmp::Reverse(self.key_age(*index)), *index));
+        old.into_iter().take(self.quorum.c() as usize).collect()
+    }
+
     /// All validators' indices.
     pub fn indices(&self) -> impl Iterator<Item = ValidatorIndex> + use<> {
         (0..self.members.len() as u16).map(ValidatorIndex::new)
@@ -367,16 +403,17 @@ impl Encode for EpochConfig {
         for member in &self.members {
             out.bytes(member.name.as_bytes());
             out.bytes(member.address.as_bytes());
-            for key in [&member.session_key, &member.link_key] {
-                out.u8(key.algorithm().wire_id());
-                out.bytes(key.as_bytes());
-            }
+            encode_key(out, &member.session_key);
+            encode_key(out, &member.link_key);
             match &member.identity_key {
                 None => out.u8(0),
                 Some(identity) => {
                     out.u8(identity.algorithm);
                     out.bytes(&identity.bytes);
                 }
+            }
+            if self.epoch > Epoch::ZERO {
+                out.u64(member.session_since.get());
             }
         }
         let q = &self.quorum;
@@ -408,7 +445,7 @@ impl Decode for EpochConfig {
             3 => SecurityPolicy::Cnsa,
             _ => return Err(DecodeError::Invalid("policy")),
         };
-        let members = input.list(MAX_VALIDATORS, "members", decode_member)?;
+        let members = input.list(MAX_VALIDATORS, "members", |input| decode_member(input, epoch))?;
         let mut q = [0; 6];
         for number in &mut q {
             *number = input.u32("quorum number")?;
@@ -434,7 +471,7 @@ impl Decode for EpochConfig {
     }
 }
 
-fn decode_member(input: &mut Reader<'_>) -> Result<Member, DecodeError> {
+fn decode_member(input: &mut Reader<'_>, epoch: Epoch) -> Result<Member, DecodeError> {
     let name = input.text(MAX_NAME_BYTES, "name")?;
     let address = input.text(MAX_ADDRESS_BYTES, "address")?;
     let session_key = decode_key(input)?;
@@ -445,10 +482,22 @@ fn decode_member(input: &mut Reader<'_>) -> Result<Member, DecodeError> {
             Some(IdentityKey { algorithm, bytes: input.bytes(MAX_PUBLIC_KEY_BYTES, "identity key")?.to_vec() })
         }
     };
-    Ok(Member { name, address, session_key, link_key, identity_key })
+    // In the first epoch every key is of this epoch, so that a genesis does not say it.
+    let session_since = if epoch > Epoch::ZERO { input.epoch()? } else { Epoch::ZERO };
+    if session_since > epoch {
+        return Err(DecodeError::Invalid("epoch of the session key"));
+    }
+    Ok(Member { name, address, session_key, link_key, identity_key, session_since })
 }
 
-fn decode_key(input: &mut Reader<'_>) -> Result<PublicKey, DecodeError> {
+/// Writes a public key with its algorithm.
+pub(crate) fn encode_key(out: &mut Writer, key: &PublicKey) {
+    out.u8(key.algorithm().wire_id());
+    out.bytes(key.as_bytes());
+}
+
+/// Reads a public key with its algorithm.
+pub(crate) fn decode_key(input: &mut Reader<'_>) -> Result<PublicKey, DecodeError> {
     let algorithm = SignatureAlgorithm::from_wire_id(input.u8("key algorithm")?)
         .map_err(|_| DecodeError::Invalid("key algorithm"))?;
     let bytes = input.bytes(MAX_PUBLIC_KEY_BYTES, "public key")?;

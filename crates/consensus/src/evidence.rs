@@ -3,7 +3,7 @@
 use crypto::Digest;
 
 use crate::codec::{Decode, DecodeError, Encode, Reader, Writer};
-use crate::types::{ValidatorIndex, View};
+use crate::types::{Epoch, ValidatorIndex, View};
 use crate::vote::Statement;
 use crate::votes::Vote;
 
@@ -78,6 +78,11 @@ impl Evidence {
     /// What is proven.
     pub const fn kind(&self) -> EvidenceKind {
         self.kind
+    }
+
+    /// In which epoch.
+    pub fn epoch(&self) -> Epoch {
+        self.first.epoch()
     }
 
     /// In which view.

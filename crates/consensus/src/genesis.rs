@@ -312,6 +312,7 @@ impl ValidatorEntry {
             session_key: self.session_key,
             link_key: self.link_key,
             identity_key,
+            session_since: Epoch::ZERO,
         })
     }
 }

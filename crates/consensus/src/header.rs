@@ -10,13 +10,24 @@ pub const HEADER_TAG: &str = "agent-mesh/header/v1";
 /// Version of headers and bundles.
 pub const PROTOCOL_VERSION: u16 = 1;
 
-/// What the closing header of an epoch carries beside (PROTOCOL section 7a). Reserved until epochs change.
+/// What the closing header of an epoch carries beside (PROTOCOL section 7a).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Closing {
     /// Hash of the next epoch's configuration.
     pub next_config: Digest,
-    /// Merkle root of the closed epoch's block hashes.
+    /// Commits to the hashes of the epoch's blocks below the closing one ([`crate::epoch::blocks_root`]).
     pub blocks_root: Digest,
+}
+
+/// What a block is in its epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BlockKind {
+    /// A block with values.
+    Ordinary,
+    /// The last block of the epoch: the first that reaches the epoch's bound.
+    Closing(Closing),
+    /// A block above the closing one: empty, of the closing block's height, good for nothing but to help it to finality.
+    Carrier,
 }
 
 /// A block's header. Its hash is taken over the canonical bytes without the signature.
@@ -34,7 +45,7 @@ pub struct Header {
     pub parent_view: View,
     /// Hash of the parent block.
     pub parent_hash: Digest,
-    /// The parent's height plus one.
+    /// The parent's height plus one; a carrier has its parent's.
     pub height: Height,
     /// Commits to the body (see [`crate::body::Body`]).
     pub payload_root: Digest,
@@ -44,14 +55,45 @@ pub struct Header {
     pub threshold: u16,
     /// Block time.
     pub time: Timestamp,
-    /// Present on the closing block of an epoch only.
-    pub closing: Option<Closing>,
+    /// What the block is in its epoch.
+    pub kind: BlockKind,
 }
 
 impl Header {
     /// The block's hash.
     pub fn hash(&self, algorithm: HashAlgorithm) -> Digest {
         algorithm.hash(HEADER_TAG, &[&self.to_bytes()])
+    }
+
+    /// What the epoch's last block carries, if this is it.
+    pub const fn closing(&self) -> Option<&Closing> {
+        match &self.kind {
+            BlockKind::Closing(closing) => Some(closing),
+            BlockKind::Ordinary | BlockKind::Carrier => None,
+        }
+    }
+
+    /// Whether only carriers may follow: this is the closing block or a carrier.
+    pub const fn is_sealed(&self) -> bool {
+        !matches!(self.kind, BlockKind::Ordinary)
+    }
+
+    /// Whether view, height, time and kind let this block follow `parent`; the parent's hash is compared by the caller.
+    pub fn follows(&self, parent: &Self) -> Result<(), &'static str> {
+        if self.parent_view != parent.view {
+            return Err("a header does not name the view of the one before it");
+        }
+        if parent.is_sealed() != (self.kind == BlockKind::Carrier) {
+            return Err("carriers, and nothing else, follow the closing block of an epoch");
+        }
+        let height = if self.kind == BlockKind::Carrier { parent.height } else { parent.height.next() };
+        if self.height != height {
+            return Err("heights are not consecutive");
+        }
+        if self.time <= parent.time {
+            return Err("block time does not advance");
+        }
+        Ok(())
     }
 }
 
@@ -69,13 +111,14 @@ impl Encode for Header {
         out.u32(self.payload_len);
         out.u16(self.threshold);
         out.u64(self.time.get());
-        match &self.closing {
-            None => out.u8(0),
-            Some(closing) => {
+        match &self.kind {
+            BlockKind::Ordinary => out.u8(0),
+            BlockKind::Closing(closing) => {
                 out.u8(1);
                 out.digest(&closing.next_config);
                 out.digest(&closing.blocks_root);
             }
+            BlockKind::Carrier => out.u8(2),
         }
     }
 }
@@ -97,10 +140,14 @@ impl Decode for Header {
             payload_len: input.u32("payload length")?,
             threshold: input.u16("threshold")?,
             time: input.time("block time")?,
-            closing: if input.bool("closing")? {
-                Some(Closing { next_config: input.digest("next config")?, blocks_root: input.digest("blocks root")? })
-            } else {
-                None
+            kind: match input.u8("block kind")? {
+                0 => BlockKind::Ordinary,
+                1 => BlockKind::Closing(Closing {
+                    next_config: input.digest("next config")?,
+                    blocks_root: input.digest("blocks root")?,
+                }),
+                2 => BlockKind::Carrier,
+                _ => return Err(DecodeError::Invalid("block kind")),
             },
         })
     }

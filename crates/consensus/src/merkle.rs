@@ -32,6 +32,51 @@ pub fn root(algorithm: HashAlgorithm, leaves: &[Digest]) -> Option<Digest> {
     level.first().copied()
 }
 
+/// The tree over a growing list of leaves, kept as the roots of its full subtrees: small, cheap to clone, enough for the root.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peaks {
+    /// Height and root, from the left, of strictly falling heights.
+    peaks: Vec<(u8, Digest)>,
+    count: u64,
+}
+
+impl Peaks {
+    /// The peaks of `count` leaves, whose roots came from [`Self::roots`]; `None` if their number does not fit.
+    pub fn restored(count: u64, roots: &[Digest]) -> Option<Self> {
+        let heights: Vec<u8> = (0..64_u8).rev().filter(|height| count >> height & 1 == 1).collect();
+        (heights.len() == roots.len())
+            .then(|| Self { peaks: heights.into_iter().zip(roots.iter().copied()).collect(), count })
+    }
+
+    /// The roots of the full subtrees, from the left.
+    pub fn roots(&self) -> impl Iterator<Item = &Digest> {
+        self.peaks.iter().map(|(_, root)| root)
+    }
+
+    /// How many leaves there are.
+    pub const fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Adds a leaf.
+    pub fn push(&mut self, algorithm: HashAlgorithm, leaf: Digest) {
+        let (mut height, mut node) = (0, leaf);
+        while let Some((_, left)) = self.peaks.pop_if(|(at, _)| *at == height) {
+            node = parent(algorithm, &left, &node);
+            height += 1;
+        }
+        self.peaks.push((height, node));
+        self.count = self.count.saturating_add(1);
+    }
+
+    /// The root, as [`root`] computes it over all leaves.
+    pub fn root(&self, algorithm: HashAlgorithm) -> Option<Digest> {
+        let mut from_right = self.peaks.iter().rev();
+        let (_, last) = from_right.next()?;
+        Some(from_right.fold(*last, |right, (_, left)| parent(algorithm, left, &right)))
+    }
+}
+
 /// All levels of the tree, leaves first; for many paths of one tree.
 pub fn levels(algorithm: HashAlgorithm, leaves: &[Digest]) -> Vec<Vec<Digest>> {
     let mut levels = vec![leaves.to_vec()];
@@ -97,6 +142,15 @@ mod tests {
             }
         }
         assert_eq!(root(algorithm, &[]), None);
+        let mut peaks = Peaks::default();
+        let leaves: Vec<Digest> = (0..100_u8).map(|i| algorithm.hash("leaf", &[&[i]])).collect();
+        for count in 0..leaves.len() {
+            assert_eq!(peaks.root(algorithm), root(algorithm, &leaves[..count]), "{count} leaves");
+            let roots: Vec<Digest> = peaks.roots().copied().collect();
+            assert_eq!(Peaks::restored(count as u64, &roots), Some(peaks.clone()));
+            assert_eq!(Peaks::restored(count as u64 + 1, &[roots.as_slice(), &leaves[..9]].concat()), None);
+            peaks.push(algorithm, leaves[count]);
+        }
         assert_eq!(path(&levels(algorithm, &[]), 0), None);
     }
 }

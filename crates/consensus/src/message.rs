@@ -6,10 +6,12 @@ use crypto::Digest;
 use crate::body::Proposal;
 use crate::bounds::{
     MAX_ANSWER_ITEMS, MAX_BATCH_SIZE, MAX_BLOCK_BYTES, MAX_CHAIN_BLOCKS, MAX_PATH_HEADERS, MAX_STATUS_ITEMS,
+    MAX_SYSTEM_TXS,
 };
 use crate::certificate::FinalityCertificate;
 use crate::codec::{Decode, DecodeError, Encode, Reader, Writer};
 use crate::header::{Header, SignedHeader};
+use crate::system::SystemTx;
 use crate::types::{Epoch, Height, View};
 use crate::vote::Bundle;
 use crate::votes::Vote;
@@ -70,10 +72,12 @@ pub enum Message {
     Answer(Answer),
     /// Final blocks for one that is behind.
     FinalChain(FinalChain),
-    /// The sender has work for this view: wake up.
-    Hint(View),
+    /// The sender has work for this view of this epoch: wake up.
+    Hint(Epoch, View),
     /// Proposals for a coming leader.
     Forward(Vec<Proposal>),
+    /// System transactions of this epoch, for whoever leads.
+    System(Epoch, Vec<SystemTx>),
     /// The sender is far behind and asks for a piece of the chain.
     Fetch(Fetch),
     /// Which final blocks the sender holds.
@@ -107,10 +111,27 @@ impl Message {
             Self::Status(_) => "status",
             Self::Answer(_) => "answer",
             Self::FinalChain(_) => "final_chain",
-            Self::Hint(_) => "hint",
+            Self::Hint(..) => "hint",
             Self::Forward(_) => "forward",
+            Self::System(..) => "system",
             Self::Fetch(_) => "fetch",
             Self::Held(_) => "held",
+        }
+    }
+
+    /// The epoch in which alone it means something, if there is one. Nothing of it is verified.
+    pub fn epoch(&self) -> Option<Epoch> {
+        match self {
+            Self::Proposal(header, _) => Some(header.header().epoch),
+            Self::Vote(bundle) => Some(bundle.body().epoch),
+            Self::Answer(answer) => {
+                let vote = answer.votes.first().map(Vote::epoch);
+                vote.or_else(|| answer.headers.first().map(|header| header.header().epoch))
+            }
+            Self::FinalChain(chain) => chain.blocks.first().map(|(header, _)| header.header().epoch),
+            Self::Hint(epoch, _) | Self::System(epoch, _) => Some(*epoch),
+            // A Status is for peers of any epoch.
+            Self::Status(_) | Self::Forward(_) | Self::Fetch(_) | Self::Held(_) => None,
         }
     }
 }
@@ -230,14 +251,21 @@ impl Encode for Message {
                 out.u8(5);
                 chain.encode(out);
             }
-            Self::Hint(view) => {
+            Self::Hint(epoch, view) => {
                 out.u8(6);
+                out.u64(epoch.get());
                 out.u64(view.get());
             }
             Self::Forward(proposals) => {
                 out.u8(7);
                 out.count(proposals.len());
                 proposals.iter().for_each(|proposal| proposal.encode(out));
+            }
+            Self::System(epoch, txs) => {
+                out.u8(10);
+                out.u64(epoch.get());
+                out.count(txs.len());
+                txs.iter().for_each(|tx| tx.encode(out));
             }
             Self::Fetch(fetch) => {
                 out.u8(8);
@@ -265,8 +293,9 @@ impl Decode for Message {
             3 => Self::Status(Status::decode(input)?),
             4 => Self::Answer(Answer::decode(input)?),
             5 => Self::FinalChain(FinalChain::decode(input)?),
-            6 => Self::Hint(input.view()?),
+            6 => Self::Hint(input.epoch()?, input.view()?),
             7 => Self::Forward(input.list(MAX_BATCH_SIZE as usize, "proposals", Proposal::decode)?),
+            10 => Self::System(input.epoch()?, input.list(MAX_SYSTEM_TXS, "system transactions", SystemTx::decode)?),
             8 => Self::Fetch(Fetch { above: input.height()?, upto: input.height()? }),
             9 => Self::Held(Held { first: input.height()?, last: input.height()? }),
             _ => return Err(DecodeError::Invalid("message tag")),

@@ -2,21 +2,27 @@
 //!
 //! | table | key | value |
 //! |---|---|---|
-//! | `votes` | highest view ‖ signer ‖ 16 bytes of the vote's hash | vote |
-//! | `headers` | view ‖ block hash | signed header |
-//! | `bodies` | view ‖ block hash | encoded body |
+//! | `votes` | epoch ‖ highest view ‖ signer ‖ 16 bytes of the vote's hash | vote |
+//! | `headers` | epoch ‖ view ‖ block hash | signed header |
+//! | `bodies` | epoch ‖ view ‖ block hash | encoded body |
 //! | `finals` | height | final record |
+//! | `hashes` | height | block hash |
+//! | `epochs` | epoch that is closed | epoch record |
+//! | `gathered` | 0 | what the present epoch's chain has gathered; 1 ‖ height: the system transactions of a block |
 
 use std::sync::Arc;
 
 use crypto::{Digest, HashAlgorithm};
 
 use crate::body::Body;
-use crate::bounds::MAX_PATH_HEADERS;
+use crate::bounds::{MAX_PATH_HEADERS, MAX_SYSTEM_TXS};
 use crate::certificate::FinalityCertificate;
 use crate::codec::{Decode, DecodeError, Encode, Reader, Writer};
+use crate::epoch::{EpochContext, Gathered};
 use crate::header::{Header, SignedHeader};
-use crate::types::{Height, View};
+use crate::link::EpochLink;
+use crate::system::SystemTx;
+use crate::types::{Epoch, Height, View};
 use crate::votes::Vote;
 
 /// A table of the store.
@@ -36,12 +42,28 @@ pub enum Table {
     Pending,
     /// Evidence; the engine's.
     Evidence,
+    /// Hashes of final blocks by height: the leaves under the closing blocks' roots.
+    Hashes,
+    /// Closed epochs, with the proof of their end and the epoch that follows.
+    Epochs,
+    /// What the chain of the present epoch has gathered.
+    Gathered,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 7] =
-        [Self::Votes, Self::Headers, Self::Bodies, Self::Finals, Self::Ids, Self::Pending, Self::Evidence];
+    pub const ALL: [Self; 10] = [
+        Self::Votes,
+        Self::Headers,
+        Self::Bodies,
+        Self::Finals,
+        Self::Ids,
+        Self::Pending,
+        Self::Evidence,
+        Self::Hashes,
+        Self::Epochs,
+        Self::Gathered,
+    ];
 
     /// The table's name in the store.
     pub const fn name(self) -> &'static str {
@@ -53,6 +75,9 @@ impl Table {
             Self::Ids => "ids",
             Self::Pending => "pending",
             Self::Evidence => "evidence",
+            Self::Hashes => "hashes",
+            Self::Epochs => "epochs",
+            Self::Gathered => "gathered",
         }
     }
 }
@@ -118,7 +143,8 @@ pub struct VoteKey(Vec<u8>);
 impl VoteKey {
     /// The key of `vote`.
     pub fn of(vote: &Vote) -> Self {
-        let mut out = Writer::with_capacity(26);
+        let mut out = Writer::with_capacity(34);
+        out.u64(vote.epoch().get());
         out.u64(vote.highest_view().get());
         out.u16(vote.signer().get());
         let digest = HashAlgorithm::Sha256.hash("agent-mesh/vote-key/v1", &[&vote.to_bytes()]);
@@ -128,16 +154,31 @@ impl VoteKey {
 }
 
 /// The key of a block in `headers` and `bodies`.
-pub fn block_key(view: View, hash: &Digest) -> Vec<u8> {
-    let mut out = Writer::with_capacity(56);
+pub fn block_key(epoch: Epoch, view: View, hash: &Digest) -> Vec<u8> {
+    let mut out = Writer::with_capacity(64);
+    out.u64(epoch.get());
     out.u64(view.get());
     out.raw(hash.as_bytes());
     out.into_bytes()
 }
 
-/// The key of a height in `finals`.
+/// The key of a height in `finals` and `hashes`.
 pub fn height_key(height: Height) -> Vec<u8> {
     height.get().to_be_bytes().to_vec()
+}
+
+/// The key of an epoch in `epochs`.
+pub fn epoch_key(epoch: Epoch) -> Vec<u8> {
+    epoch.get().to_be_bytes().to_vec()
+}
+
+/// The key of what the present epoch has gathered.
+const GATHERED_KEY: [u8; 1] = [0];
+
+fn system_key(height: Height) -> Vec<u8> {
+    let mut key = vec![1];
+    key.extend(height.get().to_be_bytes());
+    key
 }
 
 /// Where the proof of a final block is.
@@ -154,6 +195,8 @@ pub enum ProofPlace {
 pub struct FinalRecord {
     /// Its height.
     pub height: Height,
+    /// Its epoch.
+    pub epoch: Epoch,
     /// Its view.
     pub view: View,
     /// Its hash.
@@ -162,9 +205,32 @@ pub struct FinalRecord {
     pub proof: ProofPlace,
 }
 
+/// The end of an epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EpochRecord {
+    /// What proves it.
+    pub link: EpochLink,
+    /// The epoch that follows.
+    pub next: EpochContext,
+}
+
+impl Encode for EpochRecord {
+    fn encode(&self, out: &mut Writer) {
+        self.link.encode(out);
+        self.next.encode(out);
+    }
+}
+
+impl Decode for EpochRecord {
+    fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
+        Ok(Self { link: EpochLink::decode(input)?, next: EpochContext::decode(input)? })
+    }
+}
+
 impl Encode for FinalRecord {
     fn encode(&self, out: &mut Writer) {
         out.u64(self.height.get());
+        out.u64(self.epoch.get());
         out.u64(self.view.get());
         out.digest(&self.hash);
         match &self.proof {
@@ -186,6 +252,7 @@ impl Decode for FinalRecord {
     fn decode(input: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             height: input.height()?,
+            epoch: input.epoch()?,
             view: input.view()?,
             hash: input.digest("block hash")?,
             proof: match input.u8("proof place")? {
@@ -207,14 +274,20 @@ pub enum Write {
     Vote(Vote),
     /// A header.
     Header(Arc<SignedHeader>),
-    /// A body of the block with this view and hash.
-    Body(View, Digest, Arc<Body>),
+    /// A body of the block with this epoch, view and hash.
+    Body(Epoch, View, Digest, Arc<Body>),
     /// A final block.
     Final(FinalRecord),
     /// A vote that nothing rests on any more.
     DropVote(VoteKey),
     /// A block that did not become final.
-    DropBlock(View, Digest),
+    DropBlock(Epoch, View, Digest),
+    /// What the present epoch's chain has gathered up to the last committed block.
+    Gathered(Epoch, Gathered),
+    /// System transactions of a committed block of the present epoch.
+    System(Height, Vec<Arc<SystemTx>>),
+    /// The present epoch is over.
+    Epoch(Box<EpochRecord>, Vec<Height>),
     /// A record of the engine, or a removal.
     Raw(Record),
 }
@@ -226,58 +299,117 @@ impl Write {
         match self {
             Self::Vote(vote) => put(Table::Votes, VoteKey::of(&vote).0, vote.to_bytes()),
             Self::Header(header) => {
-                put(Table::Headers, block_key(header.header().view, &header.hash()), header.to_bytes())
+                let at = header.header();
+                put(Table::Headers, block_key(at.epoch, at.view, &header.hash()), header.to_bytes())
             }
-            Self::Body(view, hash, body) => put(Table::Bodies, block_key(view, &hash), body.encoded().to_vec()),
-            Self::Final(record) => put(Table::Finals, height_key(record.height), record.to_bytes()),
+            Self::Body(epoch, view, hash, body) => {
+                put(Table::Bodies, block_key(epoch, view, &hash), body.encoded().to_vec())
+            }
+            Self::Final(record) => vec![
+                Record {
+                    table: Table::Hashes,
+                    key: height_key(record.height),
+                    value: Some(record.hash.as_bytes().to_vec()),
+                },
+                Record { table: Table::Finals, key: height_key(record.height), value: Some(record.to_bytes()) },
+            ],
             Self::DropVote(key) => vec![Record { table: Table::Votes, key: key.0, value: None }],
-            Self::DropBlock(view, hash) => [Table::Headers, Table::Bodies]
-                .map(|table| Record { table, key: block_key(view, &hash), value: None })
+            Self::DropBlock(epoch, view, hash) => [Table::Headers, Table::Bodies]
+                .map(|table| Record { table, key: block_key(epoch, view, &hash), value: None })
                 .into(),
+            Self::Gathered(epoch, gathered) => {
+                let mut out = Writer::new();
+                out.u64(epoch.get());
+                gathered.encode(&mut out);
+                put(Table::Gathered, GATHERED_KEY.to_vec(), out.into_bytes())
+            }
+            Self::System(height, txs) => {
+                let mut out = Writer::new();
+                out.count(txs.len());
+                txs.iter().for_each(|tx| tx.encode(&mut out));
+                put(Table::Gathered, system_key(height), out.into_bytes())
+            }
+            Self::Epoch(record, system) => {
+                let key = epoch_key(record.link.closing.epoch);
+                let mut records = put(Table::Epochs, key, record.to_bytes());
+                let gone = std::iter::once(GATHERED_KEY.to_vec()).chain(system.into_iter().map(system_key));
+                records.extend(gone.map(|key| Record { table: Table::Gathered, key, value: None }));
+                records
+            }
             Self::Raw(record) => vec![record],
         }
     }
 }
 
 /// What a replica finds in its store at start.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Durable {
-    /// The last committed block with its record.
+    /// The present epoch.
+    pub context: Arc<EpochContext>,
+    /// The last committed block of this epoch with its record.
     pub last: Option<(FinalRecord, Arc<SignedHeader>)>,
     /// Votes above it.
     pub votes: Vec<Vote>,
     /// Headers above it, with bodies where held.
     pub blocks: Vec<(Arc<SignedHeader>, Option<Arc<Body>>)>,
+    /// What the epoch's chain has gathered up to the last committed block.
+    pub gathered: Gathered,
+    /// Heights of this epoch whose blocks hold system transactions.
+    pub system_heights: Vec<Height>,
 }
 
 impl Durable {
+    /// An empty store.
+    pub fn empty(genesis: Arc<EpochContext>) -> Self {
+        Self {
+            context: genesis,
+            last: None,
+            votes: Vec::new(),
+            blocks: Vec::new(),
+            gathered: Gathered::default(),
+            system_heights: Vec::new(),
+        }
+    }
+
     /// Reads everything that the replica needs; whatever cannot be what it should is an error, never a guess.
-    pub fn load(reader: &dyn RecordReader, chain_id: &Digest) -> Result<Self, RecordError> {
-        let mut durable = Self::default();
+    pub fn load(reader: &dyn RecordReader, genesis: &Arc<EpochContext>) -> Result<Self, RecordError> {
+        let mut durable = Self::empty(present(reader, genesis)?);
+        let (epoch, chain_id) = (durable.context.epoch(), genesis.chain_id);
         let mut above = View::ZERO;
         if let Some((key, value)) = reader.last(Table::Finals)? {
             let record = decode::<FinalRecord>(Table::Finals, &value)?;
             if key != height_key(record.height) {
                 return Err(RecordError::damaged(Table::Finals, "key and height differ"));
             }
-            let header = load_header(reader, record.view, &record.hash)?;
-            above = record.view;
-            durable.last = Some((record, header));
+            if record.epoch == epoch {
+                let header = load_header(reader, record.epoch, record.view, &record.hash)?;
+                above = record.view;
+                durable.last = Some((record, header));
+            } else if record.hash != durable.context.start.hash {
+                return Err(RecordError::damaged(
+                    Table::Finals,
+                    "the last block is not the one on which the epoch stands",
+                ));
+            }
         }
         for (_, value) in scan_all(reader, Table::Votes)? {
-            durable.votes.push(decode(Table::Votes, &value)?);
+            let vote: Vote = decode(Table::Votes, &value)?;
+            if vote.epoch() == epoch {
+                durable.votes.push(vote);
+            }
         }
-        let from = block_key(above.next(), &Digest::from_slice(&[0; 32]).unwrap_or(*chain_id));
-        let mut start = from[..8].to_vec();
+        durable.load_gathered(reader)?;
+        let mut start = epoch.get().to_be_bytes().to_vec();
+        start.extend(above.next().get().to_be_bytes());
         loop {
             let page = reader.scan(Table::Headers, &start, None, 256)?;
             for (key, value) in &page {
                 let header: SignedHeader = decode(Table::Headers, value)?;
                 let hash = header.hash();
-                if *key != block_key(header.header().view, &hash) {
+                if *key != block_key(header.header().epoch, header.header().view, &hash) {
                     return Err(RecordError::damaged(Table::Headers, "key and header differ"));
                 }
-                let body = load_body(reader, &header, chain_id)?;
+                let body = load_body(reader, &header, &chain_id)?;
                 durable.blocks.push((Arc::new(header), body));
             }
             let Some((key, _)) = page.last().filter(|_| page.len() == 256) else { break };
@@ -286,6 +418,53 @@ impl Durable {
         }
         Ok(durable)
     }
+
+    fn load_gathered(&mut self, reader: &dyn RecordReader) -> Result<(), RecordError> {
+        let damaged = |why: &str| RecordError::damaged(Table::Gathered, why);
+        let Some(value) = reader.get(Table::Gathered, &GATHERED_KEY)? else {
+            return if self.last.is_some() { Err(damaged("it is missing")) } else { Ok(()) };
+        };
+        let mut input = Reader::new(&value);
+        let read = input.epoch().and_then(|epoch| Ok((epoch, Gathered::decode_hashes(&mut input)?)));
+        let (epoch, hashes) = read.map_err(|error| RecordError::damaged(Table::Gathered, error))?;
+        let last = self.last.as_ref().map_or(self.context.start.height, |(record, _)| record.height);
+        let expected = last.get().saturating_sub(self.context.start.height.get());
+        if epoch != self.context.epoch() || hashes.count() != expected {
+            return Err(damaged("it is not of the last committed block"));
+        }
+        let mut system = Vec::new();
+        for (key, value) in scan_all(reader, Table::Gathered)?.into_iter().filter(|(key, _)| *key != GATHERED_KEY) {
+            let height = key.get(1..).and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
+            self.system_heights.push(Height::new(height.ok_or_else(|| damaged("a key"))?));
+            let mut input = Reader::new(&value);
+            let txs = input
+                .list(MAX_SYSTEM_TXS, "system transactions", |r| SystemTx::decode(r).map(Arc::new))
+                .and_then(|list| input.finish().map(|()| list));
+            system.extend(txs.map_err(|error| RecordError::damaged(Table::Gathered, error))?);
+        }
+        self.gathered = Gathered::restored(hashes, system);
+        Ok(())
+    }
+}
+
+/// The epoch in which the store is.
+pub fn present(reader: &dyn RecordReader, genesis: &Arc<EpochContext>) -> Result<Arc<EpochContext>, RecordError> {
+    let Some((key, value)) = reader.last(Table::Epochs)? else { return Ok(Arc::clone(genesis)) };
+    let record: EpochRecord = decode(Table::Epochs, &value)?;
+    if key != epoch_key(record.link.closing.epoch) || record.next.chain_id != genesis.chain_id {
+        return Err(RecordError::damaged(Table::Epochs, "key and epoch differ, or it is of another network"));
+    }
+    Ok(Arc::new(record.next))
+}
+
+/// The record of a closed epoch.
+pub fn load_epoch(reader: &dyn RecordReader, epoch: Epoch) -> Result<Option<EpochRecord>, RecordError> {
+    let Some(value) = reader.get(Table::Epochs, &epoch_key(epoch))? else { return Ok(None) };
+    let record: EpochRecord = decode(Table::Epochs, &value)?;
+    if record.link.closing.epoch != epoch {
+        return Err(RecordError::damaged(Table::Epochs, "key and epoch differ"));
+    }
+    Ok(Some(record))
 }
 
 fn scan_all(reader: &dyn RecordReader, table: Table) -> Result<KeyValues, RecordError> {
@@ -307,9 +486,14 @@ pub fn decode<T: Decode>(table: Table, value: &[u8]) -> Result<T, RecordError> {
 }
 
 /// The header of a block that must be there.
-pub fn load_header(reader: &dyn RecordReader, view: View, hash: &Digest) -> Result<Arc<SignedHeader>, RecordError> {
+pub fn load_header(
+    reader: &dyn RecordReader,
+    epoch: Epoch,
+    view: View,
+    hash: &Digest,
+) -> Result<Arc<SignedHeader>, RecordError> {
     let value = reader
-        .get(Table::Headers, &block_key(view, hash))?
+        .get(Table::Headers, &block_key(epoch, view, hash))?
         .ok_or_else(|| RecordError::damaged(Table::Headers, format!("the header of view {view} is missing")))?;
     let header: SignedHeader = decode(Table::Headers, &value)?;
     if header.hash() != *hash {
@@ -324,7 +508,7 @@ pub fn load_body(
     header: &SignedHeader,
     chain_id: &Digest,
 ) -> Result<Option<Arc<Body>>, RecordError> {
-    let key = block_key(header.header().view, &header.hash());
+    let key = block_key(header.header().epoch, header.header().view, &header.hash());
     let Some(value) = reader.get(Table::Bodies, &key)? else { return Ok(None) };
     let body = Body::decode(value.into(), chain_id).map_err(|error| RecordError::damaged(Table::Bodies, error))?;
     if body.root() != header.header().payload_root {

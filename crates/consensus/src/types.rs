@@ -70,6 +70,13 @@ impl View {
     }
 }
 
+impl Epoch {
+    /// The next epoch.
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
 impl Height {
     /// The next height.
     pub const fn next(self) -> Self {

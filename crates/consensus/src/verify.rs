@@ -6,12 +6,14 @@ use std::sync::{Arc, Mutex};
 use crypto::{Digest, HashAlgorithm, PublicKey};
 
 use crate::body::{Body, Proposal};
+use crate::bounds::MAX_KEY_EPOCHS;
 use crate::certificate::{CertificateError, FinalityCertificate};
 use crate::codec::{DecodeError, Encode};
 use crate::config::{EpochConfig, SharedConfig};
-use crate::header::{HEADER_TAG, Header, SignedHeader};
+use crate::header::{BlockKind, HEADER_TAG, Header, SignedHeader};
 use crate::message::{Fetch, FinalChain, Held, Message, Status};
-use crate::types::{ValidatorIndex, View};
+use crate::system::SystemTx;
+use crate::types::{Epoch, ValidatorIndex, View};
 use crate::vote::{BUNDLE_TAG, Bundle};
 use crate::votes::Vote;
 
@@ -20,23 +22,32 @@ const MAX_REMEMBERED: usize = 1 << 18;
 
 /// Something whose signatures, sender and form have been checked. Only this module makes one.
 #[derive(Clone, Debug)]
-pub struct Verified<T>(T);
+pub struct Verified<T> {
+    value: T,
+    epoch: Epoch,
+}
 
 impl<T> Verified<T> {
     /// What was verified.
     pub fn into_inner(self) -> T {
-        self.0
+        self.value
     }
 
-    /// Takes something for verified: only for the model checker, which makes each signature once and not in every state.
+    /// Takes something for verified: only for the model checker, which makes each signature once and not in every state,
+    /// and stays in the first epoch.
     #[cfg(feature = "checking")]
     pub const fn assumed(inner: T) -> Self {
-        Self(inner)
+        Self { value: inner, epoch: Epoch::ZERO }
     }
 
     /// What was verified.
     pub const fn get(&self) -> &T {
-        &self.0
+        &self.value
+    }
+
+    /// The epoch against whose configuration it was verified: it means nothing in another.
+    pub const fn epoch(&self) -> Epoch {
+        self.epoch
     }
 }
 
@@ -64,6 +75,8 @@ pub enum Content {
     Hint(View),
     /// Proposals with their ids.
     Forward(Vec<(Digest, Arc<Proposal>)>),
+    /// System transactions with their hashes. Their signatures are not verified here: what is valid depends on the chain of the epoch.
+    System(Vec<(Digest, Arc<SystemTx>)>),
     /// The sender asks for a piece of the chain.
     Fetch(Fetch),
     /// What the sender says it can serve; its word only.
@@ -96,6 +109,9 @@ pub enum Rejection {
     /// An index that no member has.
     #[error("no validator has index {0}")]
     UnknownSigner(ValidatorIndex),
+    /// A validator that has not renewed its session key for too long; it counts as crashed until it does.
+    #[error("validator {0} has not renewed its session key for more than {MAX_KEY_EPOCHS} epochs")]
+    Overdue(ValidatorIndex),
     /// Someone else's object where only the sender's own is allowed.
     #[error("the {0} is signed by another validator than its sender")]
     NotTheSender(&'static str),
@@ -119,7 +135,7 @@ pub enum Rejection {
         /// q_max.
         max: u32,
     },
-    /// A header that cannot be: wrong order of views, too large, or closing where epochs do not change yet.
+    /// A header that cannot be: wrong order of views, too large, or a carrier with a payload.
     #[error("the header is not possible: {0}")]
     Header(&'static str),
     /// A signature that does not verify.
@@ -136,7 +152,7 @@ pub enum Rejection {
 impl Rejection {
     /// Whether only a faulty or hostile peer sends this; the link is then closed.
     pub const fn is_misbehaviour(&self) -> bool {
-        !matches!(self, Self::ForeignEpoch(_))
+        !matches!(self, Self::ForeignEpoch(_) | Self::Overdue(_))
     }
 
     /// A short name for metrics.
@@ -146,6 +162,7 @@ impl Rejection {
             Self::ForeignChain(_) => "foreign_chain",
             Self::ForeignEpoch(_) => "foreign_epoch",
             Self::UnknownSigner(_) => "unknown_signer",
+            Self::Overdue(_) => "overdue_key",
             Self::NotTheSender(_) => "not_the_sender",
             Self::WrongLeader { .. } => "wrong_leader",
             Self::Threshold { .. } => "threshold",
@@ -189,13 +206,17 @@ impl SignatureMemory {
 pub struct Verifier {
     config: SharedConfig,
     chain_id: Digest,
+    /// Whose votes do not count ([`EpochConfig::void`]).
+    void: Arc<BTreeSet<ValidatorIndex>>,
+    empty: Arc<Body>,
     memory: Option<SignatureMemory>,
 }
 
 impl Verifier {
     /// A verifier for the epoch `config` of the chain `chain_id`.
-    pub const fn new(config: SharedConfig, chain_id: Digest) -> Self {
-        Self { config, chain_id, memory: None }
+    pub fn new(config: SharedConfig, chain_id: Digest) -> Self {
+        let (void, empty) = (Arc::new(config.void()), Arc::new(Body::empty(&chain_id)));
+        Self { config, chain_id, void, empty, memory: None }
     }
 
     /// Verifies each signature once and remembers that it holds. Clones share the memory.
@@ -250,7 +271,11 @@ impl Verifier {
                 Content::Answer { votes: answer.votes, headers, bodies }
             }
             Message::FinalChain(chain) => Content::FinalChain(Arc::new(self.chain(chain)?)),
-            Message::Hint(view) => Content::Hint(view),
+            Message::Hint(epoch, _) | Message::System(epoch, _) if epoch != self.config.epoch => {
+                return Err(Rejection::ForeignEpoch("hint or system transaction"));
+            }
+            Message::Hint(_, view) => Content::Hint(view),
+            Message::System(_, txs) => Content::System(txs.into_iter().map(|tx| (tx.hash(), Arc::new(tx))).collect()),
             Message::Forward(proposals) => Content::Forward(self.forwarded(proposals)?),
             Message::Fetch(fetch) if fetch.upto <= fetch.above => {
                 return Err(Rejection::Malformed(DecodeError::Invalid("fetch")));
@@ -261,7 +286,7 @@ impl Verifier {
             }
             Message::Held(held) => Content::Held(held),
         };
-        Ok(Verified(content))
+        Ok(Verified { value: content, epoch: self.config.epoch })
     }
 
     /// Checks a vote's signature and form.
@@ -297,8 +322,8 @@ impl Verifier {
         if header.payload_len > self.config.limits.max_block_bytes {
             return Err(Rejection::Header("its body is larger than max_block_bytes"));
         }
-        if header.closing.is_some() {
-            return Err(Rejection::Header("a closing block, but epochs do not change in this version"));
+        if header.kind == BlockKind::Carrier && !self.is_empty_payload(header) {
+            return Err(Rejection::Header("a carrier is empty"));
         }
         let (named, scheduled) = (header.leader, self.config.leader(header.view));
         if named != scheduled {
@@ -309,6 +334,10 @@ impl Verifier {
             return Err(Rejection::Threshold { found, min: quorum.q_min(), max: quorum.q_max() });
         }
         Ok(())
+    }
+
+    fn is_empty_payload(&self, header: &Header) -> bool {
+        header.payload_root == self.empty.root() && header.payload_len as usize == self.empty.encoded().len()
     }
 
     /// Checks a bundle's form and signature.
@@ -329,6 +358,9 @@ impl Verifier {
     }
 
     fn key(&self, index: ValidatorIndex) -> Result<&PublicKey, Rejection> {
+        if self.void.contains(&index) {
+            return Err(Rejection::Overdue(index));
+        }
         self.config.member(index).map(|member| &member.session_key).ok_or(Rejection::UnknownSigner(index))
     }
 
@@ -353,6 +385,9 @@ impl Verifier {
             self.header(&header)?;
             check_link(last.as_ref(), header.header())?;
             let body = self.body(body)?;
+            if header.header().kind == BlockKind::Carrier {
+                return Err(Rejection::Chain("carriers are not part of the chain"));
+            }
             if body.root() != header.header().payload_root
                 || body.encoded().len() != header.header().payload_len as usize
             {
@@ -391,14 +426,8 @@ impl Verifier {
 /// Checks that `header` is the child of `parent` in hash, view, height and time.
 pub fn check_link(parent: Option<&(Digest, Header)>, header: &Header) -> Result<(), Rejection> {
     let Some((hash, parent)) = parent else { return Ok(()) };
-    if header.parent_hash != *hash || header.parent_view != parent.view {
+    if header.parent_hash != *hash {
         return Err(Rejection::Chain("a header does not name the one before it"));
     }
-    if header.height != parent.height.next() {
-        return Err(Rejection::Chain("heights are not consecutive"));
-    }
-    if header.time <= parent.time {
-        return Err(Rejection::Chain("block time does not advance"));
-    }
-    Ok(())
+    header.follows(parent).map_err(Rejection::Chain)
 }

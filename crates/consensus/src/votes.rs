@@ -10,7 +10,7 @@ use crate::codec::{Decode, DecodeError, Encode, Reader, Writer};
 use crate::header::SignedHeader;
 use crate::mutation::{Mutation, mutated};
 use crate::params::QuorumParams;
-use crate::types::{ValidatorIndex, View};
+use crate::types::{Epoch, ValidatorIndex, View};
 use crate::vote::{Bundle, Statement};
 
 /// A signed object that says something about views: the leader's header is its Notarize.
@@ -28,6 +28,14 @@ impl Vote {
         match self {
             Self::Header(header) => header.header().leader,
             Self::Bundle(bundle) => bundle.signer(),
+        }
+    }
+
+    /// The epoch that it names.
+    pub fn epoch(&self) -> Epoch {
+        match self {
+            Self::Header(header) => header.header().epoch,
+            Self::Bundle(bundle) => bundle.body().epoch,
         }
     }
 

@@ -73,9 +73,9 @@ fn every_wire_type() {
     check::<ValueProof>("proof_fast", &network.proof(FinalityPath::Fast));
     check::<ValueProof>("proof_slow", &network.proof(FinalityPath::Slow));
 
-    let certificate = network.proof(FinalityPath::Slow).certificate;
+    let certificate = common::certificate(&mut network.proof(FinalityPath::Slow)).clone();
     let here = ProofPlace::Here(vec![header.header().clone()], certificate.clone());
-    let record = |proof| FinalRecord { height: Height::new(1), view, hash, proof };
+    let record = |proof| FinalRecord { height: Height::new(1), epoch: Epoch::ZERO, view, hash, proof };
     check("final_record_here", &record(here));
     check("final_record_at", &record(ProofPlace::At(Height::new(9))));
 
@@ -104,7 +104,7 @@ fn every_wire_type() {
         "message_final_chain",
         &Message::FinalChain(FinalChain { blocks: vec![(header, encoded.clone())], descendants, certificate }),
     );
-    check("message_hint", &Message::Hint(View::new(11)));
+    check("message_hint", &Message::Hint(Epoch::ZERO, View::new(11)));
     let proposals = body.proposals().iter().map(|proposal| proposal.as_ref().clone()).collect();
     check("message_forward", &Message::Forward(proposals));
     check("message_fetch", &Message::Fetch(Fetch { above: Height::new(256), upto: Height::new(512) }));

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::Network;
+use common::{Network, certificate};
 use consensus::certificate::{CertificateError, FinalityPath};
 use consensus::proof::{ProofError, ValueProof};
 use consensus::verify::Rejection;
@@ -67,19 +67,19 @@ fn a_proof_of_another_network_or_with_too_few_votes_is_refused() {
     assert!(matches!(proof.verify(&other.genesis), Err(ProofError::Rejected(Rejection::ForeignChain(_)))));
 
     let mut short = proof.clone();
-    short.certificate.votes.pop();
+    certificate(&mut short).votes.pop();
     let too_few = CertificateError::TooFew { found: 3, needed: 4, path: FinalityPath::Slow };
     assert_eq!(short.verify(&network.genesis), Err(ProofError::Rejected(Rejection::Certificate(too_few))));
 
     let mut twice = proof.clone();
-    twice.certificate.votes[3] = twice.certificate.votes[2].clone();
+    certificate(&mut twice).votes[3] = certificate(&mut twice).votes[2].clone();
     assert_eq!(
         twice.verify(&network.genesis),
         Err(ProofError::Rejected(Rejection::Certificate(CertificateError::Idle(3))))
     );
 
     let mut wrong_path = proof;
-    wrong_path.certificate.path = FinalityPath::Fast;
+    certificate(&mut wrong_path).path = FinalityPath::Fast;
     assert!(wrong_path.verify(&network.genesis).is_err(), "four Notarize are not five");
 }
 

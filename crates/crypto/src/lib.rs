@@ -10,12 +10,14 @@
 //! - [`security`] is all of it by name: a directory of key pairs and of others' public keys,
 //! - [`IdentityKey`] is a validator's long-term key: HSS/LMS with a durable leaf counter, or a stateless scheme,
 //! - [`KeyFile`] keeps a signing key on disk,
+//! - [`pool`] and [`cache`] save work, [`memory`] keeps secrets from swap, [`report`] tells the operator,
 //! - [`random`] draws from the operating system's generator.
 //!
 //! Secrets are zeroized when dropped and print as `[secret]`. Nothing here implements a primitive: ML-DSA (FIPS 204),
 //! ML-KEM (FIPS 203), Ed25519 and HKDF come from aws-lc-rs, SLH-DSA (FIPS 205) from fips205, HSS/LMS (RFC 8554) from hbs-lms,
 //! HQC (FIPS 207 draft) from hqc-kem, Argon2id from argon2.
 
+pub mod cache;
 mod constant_time;
 pub mod container;
 mod derive;
@@ -26,10 +28,14 @@ mod identity;
 pub mod kem;
 mod keyfile;
 mod keyfile_disk;
+#[cfg(test)]
+mod known_answers;
 mod level;
+pub mod memory;
 pub mod pool;
 mod public_key;
 pub mod random;
+pub mod report;
 mod sealed;
 pub mod security;
 mod signature;

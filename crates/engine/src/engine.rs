@@ -6,16 +6,19 @@ use std::sync::Arc;
 use consensus::body::{Body, Proposal};
 use consensus::codec::{Decode, Encode, Reader, Writer};
 use consensus::config::{EpochConfig, SharedConfig};
+use consensus::epoch::EpochContext;
 use consensus::message::{Held, Message};
 use consensus::records::{Durable, Record, RecordError, RecordReader, Table};
 use consensus::replica::{self, CommittedBlock, InvalidBody, Payloads, Recipient, Replica, Settings, Ticket, Tip};
-use consensus::types::{Height, Timestamp, ValidatorIndex, View};
-use consensus::verify::Content;
+use consensus::system::SystemTx;
+use consensus::types::{Epoch, Height, Timestamp, ValidatorIndex, View};
+use consensus::verify::{Content, Verifier};
 use crypto::Digest;
 
 use crate::catchup::{CHUNK_BLOCKS, CatchUp, CatchUpStatus};
+use crate::epochs::{Early, Laggards, SystemPool, Taken};
 use crate::index::IdIndex;
-use crate::io::{Admission, Application, Effect, Input, Refusal, SubmitTicket};
+use crate::io::{Admission, Application, Effect, Input, Keyring, Refusal, SubmitTicket};
 use crate::ledger::Ledger;
 use crate::mempool::{Inserted, Mempool, MempoolLimits, Origin};
 use crate::serve::{self, Outcome, index_records, outcome_record};
@@ -34,14 +37,12 @@ const BUSY_LEADER_BYTES: usize = 3 * FORWARD_BYTES;
 /// How an engine is set up.
 #[derive(Clone)]
 pub struct EngineConfig {
-    /// The epoch's configuration.
-    pub config: SharedConfig,
-    /// The chain id.
-    pub chain_id: Digest,
-    /// Genesis time.
-    pub created: Timestamp,
-    /// My index; an observer has none.
-    pub me: Option<ValidatorIndex>,
+    /// The network's first epoch; the store knows how far it has come since.
+    pub genesis: Arc<EpochContext>,
+    /// My name among the members; an observer has none.
+    pub name: Option<String>,
+    /// The session keys at hand. In an epoch whose configuration names another key for me I observe, and do not vote.
+    pub keys: Arc<dyn Keyring>,
     /// Local settings of the replica.
     pub settings: Settings,
     /// Values in one block of mine, at most.
@@ -57,6 +58,10 @@ pub struct EngineConfig {
 /// A summary for status pages and metrics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EngineStatus {
+    /// Current epoch.
+    pub epoch: Epoch,
+    /// When the epoch is over by time.
+    pub epoch_ends: Timestamp,
     /// Current view.
     pub view: View,
     /// Last block with a finality proof.
@@ -87,6 +92,7 @@ struct Values {
     application: Arc<dyn Application>,
     mempool: Mempool,
     ledger: Ledger,
+    system: SystemPool,
     max_batch_size: usize,
     adaptive_forwarding: bool,
     /// Index records and expiries of blocks committed in this step.
@@ -99,7 +105,17 @@ struct Values {
 
 impl Payloads for Values {
     fn has_work(&self, now: Timestamp, ancestors: &[Arc<Body>]) -> bool {
-        self.mempool.has_eligible(now, &|id| ancestors.iter().any(|body| body.contains(id)))
+        let in_chain = |slot| ancestors.iter().any(|body| body.system().iter().any(|tx| tx.slot() == slot));
+        self.system.hashes().any(|(slot, _)| !in_chain(slot))
+            || self.mempool.has_eligible(now, &|id| ancestors.iter().any(|body| body.contains(id)))
+    }
+
+    fn system(&self) -> Vec<Arc<SystemTx>> {
+        self.system.waiting().map(Arc::clone).collect()
+    }
+
+    fn is_checked(&self, hash: &Digest) -> bool {
+        self.system.hashes().any(|(_, waiting)| waiting == hash)
     }
 
     fn fills_block(&self, max_bytes: usize) -> bool {
@@ -132,6 +148,7 @@ impl Payloads for Values {
     fn committed(&mut self, block: &CommittedBlock) {
         let header = block.header.header();
         self.last_len.insert(header.leader, block.body.encoded().len());
+        block.body.system().iter().for_each(|tx| self.system.settle(tx.slot()));
         for id in block.body.ids() {
             if self.mempool.remove(id) {
                 self.done.push(*id);
@@ -183,9 +200,29 @@ impl OpenBatches {
     }
 }
 
+/// My place in an epoch, if I am a member and hold the session key that it names for me.
+fn place_of(context: &EpochContext, name: Option<&str>, keys: &dyn Keyring) -> Option<ValidatorIndex> {
+    let index = context.config.index_of(name?)?;
+    context.config.member(index).filter(|member| keys.holds(&member.session_key)).map(|_| index)
+}
+
+fn replica_in(setup: &EngineConfig, context: Arc<EpochContext>) -> Replica {
+    let me = place_of(&context, setup.name.as_deref(), setup.keys.as_ref());
+    Replica::in_epoch(context, me, setup.settings)
+}
+
 /// A validator without its surroundings.
 pub struct Engine {
     replica: Replica,
+    name: Option<String>,
+    keys: Arc<dyn Keyring>,
+    settings: Settings,
+    early: Early,
+    laggards: Laggards,
+    /// The peer whose piece of the chain was taken last: it is asked first in the epoch after.
+    chain_from: Option<ValidatorIndex>,
+    /// My system transactions of this epoch, told to peers whose link comes up.
+    own_system: Vec<Arc<SystemTx>>,
     catchup: CatchUp,
     /// The lowest final block in the store.
     held_from: Height,
@@ -203,8 +240,8 @@ pub struct Engine {
 impl Engine {
     /// An engine for a new validator, whose store is empty.
     pub fn new(setup: &EngineConfig) -> Self {
-        let replica = Replica::new(Arc::clone(&setup.config), setup.chain_id, setup.created, setup.me, setup.settings);
-        Self::with(setup, replica, Ledger::new(setup.created))
+        let replica = replica_in(setup, Arc::clone(&setup.genesis));
+        Self::with(setup, replica, Ledger::new(setup.genesis.start.time))
     }
 
     /// An engine that goes on from what its store holds.
@@ -213,17 +250,20 @@ impl Engine {
         reader: &dyn RecordReader,
         effects: &mut Vec<Effect>,
     ) -> Result<Self, RecordError> {
-        let durable = Durable::load(reader, &setup.chain_id)?;
-        let mut replica =
-            Replica::new(Arc::clone(&setup.config), setup.chain_id, setup.created, setup.me, setup.settings);
+        let durable = Durable::load(reader, &setup.genesis)?;
+        let mut replica = replica_in(setup, Arc::clone(&durable.context));
         replica.restore(&durable);
         let held = serve::held(reader)?;
-        let ledger = Ledger::load(reader, &setup.config, &setup.chain_id, replica.last_committed())?;
+        let config = &durable.context.config;
+        let ledger = Ledger::load(reader, config, &setup.genesis.chain_id, replica.last_committed())?;
         let mut engine = Self::with(setup, replica, ledger);
+        for tx in durable.gathered.system() {
+            engine.values.system.settle(tx.slot());
+        }
         engine.held_from = held.map_or(engine.held_from, |held| held.first);
         engine.restore_pending(setup, reader, effects)?;
         for (key, _) in reader.scan(Table::Evidence, &[], None, consensus::bounds::MAX_EVIDENCE)? {
-            let signer = key.get(8..10).and_then(|bytes| bytes.try_into().ok()).map(u16::from_be_bytes);
+            let signer = key.get(16..18).and_then(|bytes| bytes.try_into().ok()).map(u16::from_be_bytes);
             let signer = signer.ok_or_else(|| RecordError::damaged(Table::Evidence, "a key"))?;
             *engine.evidence.entry(ValidatorIndex::new(signer)).or_default() += 1;
         }
@@ -232,10 +272,11 @@ impl Engine {
 
     fn with(setup: &EngineConfig, replica: Replica, ledger: Ledger) -> Self {
         let values = Values {
-            config: Arc::clone(&setup.config),
+            config: Arc::clone(&replica.context().config),
             application: Arc::clone(&setup.application),
             mempool: Mempool::new(setup.mempool.clone()),
             ledger,
+            system: SystemPool::default(),
             max_batch_size: setup.max_batch_size,
             adaptive_forwarding: setup.adaptive_forwarding,
             index: Vec::new(),
@@ -243,11 +284,18 @@ impl Engine {
             done: Vec::new(),
             last_len: BTreeMap::new(),
         };
-        let limits = &setup.config.limits;
+        let limits = &setup.genesis.config.limits;
         let committed = replica.last_committed().height;
-        let catchup = CatchUp::new(committed, setup.config.quorum.f(), limits.max_block_bytes as usize);
+        let catchup = CatchUp::new(committed, setup.genesis.config.quorum.f(), limits.max_block_bytes as usize);
         Self {
             replica,
+            name: setup.name.clone(),
+            keys: Arc::clone(&setup.keys),
+            settings: setup.settings,
+            early: Early::default(),
+            laggards: Laggards::default(),
+            chain_from: None,
+            own_system: Vec::new(),
             catchup,
             held_from: Height::new(1),
             values,
@@ -281,7 +329,7 @@ impl Engine {
                     .map_err(|error| damaged(error.to_string()))?;
                 let mut ids = Vec::new();
                 for proposal in proposals {
-                    let id = proposal.id(&setup.chain_id);
+                    let id = proposal.id(&setup.genesis.chain_id);
                     let open = proposal.deadline >= chain_time
                         && self.values.ledger.find(&id).is_none()
                         && serve::outcome(reader, &id)?.is_none();
@@ -326,19 +374,35 @@ impl Engine {
 
     fn take(&mut self, now: Timestamp, input: Input, effects: &mut Vec<Effect>) {
         let input = match input {
+            Input::Message { from, content } if content.epoch() != self.replica.context().epoch() => {
+                // Verified just before the epoch was left.
+                return self.take_late(now, from, content.epoch(), effects);
+            }
             Input::Message { from, content } => match content.get() {
                 Content::Forward(_) => return self.take_forwarded(now, from, content.into_inner(), effects),
+                Content::System(_) => return self.take_system(now, from, content.into_inner(), effects),
                 Content::Fetch(fetch) => {
                     let upto = fetch.upto.min(Height::new(fetch.above.get() + CHUNK_BLOCKS));
                     return effects.push(Effect::ServeChain { to: from, above: fetch.above, upto });
                 }
                 Content::Held(held) => return self.catchup.take_held(from, *held),
-                Content::FinalChain(_) => match self.catchup.take_chain(now, from, content) {
-                    None => return,
-                    Some(content) => replica::Input::Message { from, content },
-                },
-                _ => replica::Input::Message { from, content },
+                Content::FinalChain(_) => {
+                    self.chain_from = Some(from);
+                    match self.catchup.take_chain(now, from, content) {
+                        None => return,
+                        Some(content) => replica::Input::Message { from, content },
+                    }
+                }
+                Content::Status(status) if status.epoch != self.replica.context().epoch() => {
+                    replica::Input::Message { from, content }
+                }
+                _ => {
+                    self.laggards.present(from);
+                    replica::Input::Message { from, content }
+                }
             },
+            Input::Elsewhere { from, message } => return self.take_elsewhere(now, from, *message, effects),
+            Input::System(tx) => return self.submit_system(now, tx, effects),
             Input::Signed { ticket, signature } => replica::Input::Signed { ticket, signature },
             Input::Persisted { ticket } if ticket.0 >= ENGINE_TICKET => {
                 if let Some((ticket, outcomes)) = self.awaiting_flush.remove(&ticket) {
@@ -358,10 +422,14 @@ impl Engine {
             Input::Advice(advice) => replica::Input::Advice(advice),
             Input::LinkUp(peer) => {
                 self.values.mempool.reset_peer(peer.get());
+                self.tell_system(Recipient::One(peer), effects);
                 replica::Input::LinkUp(peer)
             }
             Input::LinkDown(peer) => return self.catchup.take_link_down(peer),
-            Input::Tick => replica::Input::Tick,
+            Input::Tick => {
+                self.tell_laggards(now, effects);
+                replica::Input::Tick
+            }
             Input::Stopping => {
                 let mut out = std::mem::take(&mut self.scratch);
                 self.replica.flush_hedged(&mut out);
@@ -395,14 +463,21 @@ impl Engine {
         self.translate(now, out, effects);
     }
 
-    fn translate(&mut self, _now: Timestamp, mut out: Vec<replica::Effect>, effects: &mut Vec<Effect>) {
+    fn translate(&mut self, now: Timestamp, mut out: Vec<replica::Effect>, effects: &mut Vec<Effect>) {
         for id in std::mem::take(&mut self.values.done) {
             self.values.index.extend(self.batches.settle(&id));
         }
-        let (mut entered, mut flush) = (false, None);
+        let (mut entered, mut flush, mut next) = (false, None, None);
         for effect in out.drain(..) {
             match effect {
-                replica::Effect::Sign { ticket, request } => effects.push(Effect::Sign { ticket, request }),
+                replica::Effect::Sign { ticket, request } => {
+                    let member = self.replica.me().and_then(|me| self.values.config.member(me));
+                    if let Some(key) = member.map(|member| member.session_key.clone()) {
+                        effects.push(Effect::Sign { ticket, request, key });
+                    }
+                }
+                replica::Effect::Closed(context) => next = Some(context),
+                replica::Effect::Fatal(why) => effects.push(Effect::Fatal(why)),
                 replica::Effect::Persist { ticket, writes } => {
                     flush = Some(ticket);
                     // Outcomes travel with the final records that make them true: a result told can always be found again.
@@ -434,6 +509,7 @@ impl Engine {
                     if *stored < MAX_EVIDENCE_EACH {
                         *stored += 1;
                         let mut key = Writer::new();
+                        key.u64(evidence.epoch().get());
                         key.u64(evidence.view().get());
                         key.u16(evidence.accused().get());
                         let value = Some(evidence.to_bytes());
@@ -460,6 +536,124 @@ impl Engine {
         }
         if entered {
             self.forward(effects);
+        }
+        if let Some(context) = next {
+            self.enter_epoch(now, context, effects);
+        }
+    }
+
+    /// The epoch before is over, and that is durable (section 7e): its replica is gone, and with it everything that could sign in it.
+    fn enter_epoch(&mut self, now: Timestamp, context: Arc<EpochContext>, effects: &mut Vec<Effect>) {
+        let same_members = {
+            let names = |config: &EpochConfig| config.members.iter().map(|m| m.name.clone()).collect::<Vec<_>>();
+            names(&context.config) == names(&self.values.config)
+        };
+        let me = place_of(&context, self.name.as_deref(), self.keys.as_ref());
+        let mut replica = Replica::in_epoch(Arc::clone(&context), me, self.settings);
+        replica.succeed(&self.replica);
+        self.replica = replica;
+        self.values.config = Arc::clone(&context.config);
+        self.values.system.clear();
+        self.own_system.clear();
+        self.laggards = Laggards::default();
+        if !same_members {
+            // Places in the list mean other validators now.
+            self.values.last_len.clear();
+            self.evidence.clear();
+            (0..consensus::bounds::MAX_VALIDATORS as u16).for_each(|peer| self.values.mempool.reset_peer(peer));
+        }
+        effects.push(Effect::EpochStarted(Arc::clone(&context)));
+        let mut out = std::mem::take(&mut self.scratch);
+        self.replica.start(now, &mut self.values, &mut out);
+        if let Some(peer) = self.chain_from.take().filter(|_| same_members) {
+            self.replica.greet(peer, &mut out);
+        }
+        self.translate(now, out, effects);
+        for (from, message) in self.early.take(context.epoch()) {
+            self.take_elsewhere(now, from, message, effects);
+        }
+    }
+
+    /// A message of another epoch than the surroundings verify against.
+    fn take_elsewhere(&mut self, now: Timestamp, from: ValidatorIndex, message: Message, effects: &mut Vec<Effect>) {
+        let context = Arc::clone(self.replica.context());
+        let Some(epoch) = message.epoch() else { return };
+        if epoch < context.epoch() {
+            return self.take_late(now, from, epoch, effects);
+        }
+        if epoch == context.epoch() {
+            let verifier = Verifier::new(Arc::clone(&context.config), context.chain_id);
+            match verifier.verify(from, message) {
+                Ok(content) => self.handle(now, Input::Message { from, content }, effects),
+                Err(rejection) => effects.push(Effect::Dropped(rejection.name())),
+            }
+            return;
+        }
+        let near = epoch == context.epoch().next() || matches!(message, Message::FinalChain(_));
+        if near && !self.early.keep(from, epoch, message) {
+            effects.push(Effect::Dropped("early_full"));
+        }
+        self.replica.heard_epoch(now, from, epoch);
+    }
+
+    /// A peer speaks in an epoch that is over here.
+    fn take_late(&mut self, now: Timestamp, from: ValidatorIndex, epoch: Epoch, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Dropped("epoch_over"));
+        self.laggards.noticed(from, epoch, now.after_us(2 * self.settings.delta_us));
+    }
+
+    /// Who has not left an older epoch by now gets the block that closed the last one; who is further behind is told where I am, and asks.
+    fn tell_laggards(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let context = Arc::clone(self.replica.context());
+        for (to, epoch) in self.laggards.take_due(now) {
+            if epoch.next() == context.epoch() {
+                let above = Height::new(context.start.height.get().saturating_sub(1));
+                effects.push(Effect::ServeChain { to, above, upto: context.start.height });
+            }
+            let mut out = Vec::new();
+            self.replica.greet(to, &mut out);
+            self.translate(now, out, effects);
+        }
+    }
+
+    /// My own rotation, or a change that a client has handed in: to everyone, because anyone may lead next.
+    fn submit_system(&mut self, now: Timestamp, tx: Arc<SystemTx>, effects: &mut Vec<Effect>) {
+        let context = Arc::clone(self.replica.context());
+        match self.values.system.take(&context, None, tx.hash(), Arc::clone(&tx)) {
+            Taken::New => {
+                self.own_system.push(tx);
+                effects.push(Effect::SystemTaken(None));
+                self.tell_system(Recipient::All, effects);
+                self.drive(now, replica::Input::Work, effects);
+            }
+            Taken::Known => effects.push(Effect::SystemTaken(None)),
+            Taken::Refused(error) => effects.push(Effect::SystemTaken(Some(error.to_string()))),
+            Taken::TooMany => effects.push(Effect::SystemTaken(Some("too many".to_owned()))),
+        }
+    }
+
+    fn tell_system(&self, to: Recipient, effects: &mut Vec<Effect>) {
+        let waiting: Vec<SystemTx> = self.own_system.iter().map(|tx| tx.as_ref().clone()).collect();
+        if !waiting.is_empty() && self.values.system.waiting().any(|tx| self.own_system.contains(tx)) {
+            let message = Message::System(self.replica.context().epoch(), waiting);
+            effects.push(Effect::Send { to, message });
+        }
+    }
+
+    fn take_system(&mut self, now: Timestamp, from: ValidatorIndex, content: Content, effects: &mut Vec<Effect>) {
+        let Content::System(txs) = content else { return };
+        let context = Arc::clone(self.replica.context());
+        let mut new = false;
+        for (hash, tx) in txs {
+            match self.values.system.take(&context, Some(from), hash, tx) {
+                Taken::New => new = true,
+                Taken::Known => {}
+                Taken::Refused(_) => effects.push(Effect::Dropped("system_refused")),
+                Taken::TooMany => effects.push(Effect::Dropped("system_rate")),
+            }
+        }
+        if new {
+            self.drive(now, replica::Input::Work, effects);
         }
     }
 
@@ -578,13 +772,16 @@ impl Engine {
 
     /// When the engine wants [`Input::Tick`] next, if nothing else happens before.
     pub fn next_deadline(&self) -> Timestamp {
-        self.replica.next_deadline().min(self.catchup.next_deadline())
+        let told = self.laggards.next().unwrap_or(Timestamp::new(u64::MAX));
+        self.replica.next_deadline().min(self.catchup.next_deadline()).min(told)
     }
 
     /// A summary of where it stands.
     pub fn status(&self) -> EngineStatus {
         let replica = &self.replica;
         EngineStatus {
+            epoch: replica.context().epoch(),
+            epoch_ends: replica.context().end_time(),
             view: replica.view(),
             last_final: replica.last_final(),
             last_committed: replica.last_committed(),

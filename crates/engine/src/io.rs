@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use consensus::body::Proposal;
+use consensus::epoch::EpochContext;
 use consensus::evidence::Evidence;
 use consensus::message::Message;
 use consensus::records::Record;
 use consensus::replica::{Advice, CommittedBlock, EnterReason, Observation, Recipient, SignRequest, Ticket};
+use consensus::system::SystemTx;
 use consensus::types::{Height, Timestamp, ValidatorIndex, View};
 use consensus::verify::{Content, Verified};
-use crypto::Digest;
+use crypto::{Digest, PublicKey};
 
 /// Names one submission of a client, so that its outcome can be told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,6 +47,15 @@ pub enum Input {
         /// The proposals with their ids.
         proposals: Vec<(Digest, Arc<Proposal>)>,
     },
+    /// A message of a peer that is of another epoch than the one the surroundings verify against. Nothing of it is verified.
+    Elsewhere {
+        /// The peer.
+        from: ValidatorIndex,
+        /// What it said.
+        message: Box<Message>,
+    },
+    /// A system transaction of this node: my rotation, or a membership change that was handed in.
+    System(Arc<SystemTx>),
     /// What the optimizer advises.
     Advice(Advice),
     /// The link to a peer is up.
@@ -60,12 +71,14 @@ pub enum Input {
 /// What the surroundings must do.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    /// Sign with the session key, and answer with [`Input::Signed`].
+    /// Sign with this session key, and answer with [`Input::Signed`].
     Sign {
         /// To be repeated in the answer.
         ticket: Ticket,
         /// What to sign.
         request: SignRequest,
+        /// The public half of my session key of the epoch.
+        key: PublicKey,
     },
     /// Write in this order, flush, and answer with [`Input::Persisted`]. A failed write stops the node.
     Persist {
@@ -110,6 +123,12 @@ pub enum Effect {
         /// Why the one before ended.
         reason: EnterReason,
     },
+    /// A new epoch has begun, durably: messages are verified against it from now on, and secret keys that it does not name may go.
+    EpochStarted(Arc<EpochContext>),
+    /// A system transaction of this node was refused, or taken and told to the others (`None`).
+    SystemTaken(Option<String>),
+    /// Something that cannot be while fewer validators are Byzantine than the network tolerates: stop.
+    Fatal(String),
     /// A validator broke the rules; the record is durable with the next flush.
     Evidence(Box<Evidence>),
     /// For whoever advises.
@@ -163,6 +182,22 @@ pub enum Refusal {
     /// The application refuses the value.
     #[error("the application refuses the value: {0}")]
     Application(String),
+}
+
+/// The session keys that the surroundings can sign with.
+pub trait Keyring: Send + Sync {
+    /// Whether the secret half of this key is at hand.
+    fn holds(&self, key: &PublicKey) -> bool;
+}
+
+/// A keyring that claims every key: for tools whose surroundings sign whatever they are asked to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AnyKey;
+
+impl Keyring for AnyKey {
+    fn holds(&self, _: &PublicKey) -> bool {
+        true
+    }
 }
 
 /// What a Rust application brings: a check of values and the use of final blocks. `check` must be deterministic.

@@ -39,7 +39,7 @@ impl Ledger {
         let mut height = tip.height;
         while height > Height::ZERO {
             let Some(record) = load_final(reader, height)? else { break };
-            let header = load_header(reader, record.view, &record.hash)?;
+            let header = load_header(reader, record.epoch, record.view, &record.hash)?;
             let time = header.header().time;
             if time.after_ms(config.limits.max_timeout_ms) < tip.time {
                 break;

@@ -14,6 +14,7 @@
 
 mod catchup;
 mod engine;
+mod epochs;
 mod index;
 mod io;
 mod ledger;
@@ -23,4 +24,4 @@ pub mod serve;
 
 pub use catchup::{CHUNK_BLOCKS, CHUNK_BYTES, CatchUpStatus};
 pub use engine::{Engine, EngineConfig, EngineStatus};
-pub use io::{AcceptAll, Admission, Application, AppliedBlock, Effect, Input, Refusal, SubmitTicket};
+pub use io::{AcceptAll, Admission, AnyKey, Application, AppliedBlock, Effect, Input, Keyring, Refusal, SubmitTicket};

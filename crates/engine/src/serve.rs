@@ -7,13 +7,17 @@ use consensus::body::Body;
 use consensus::bounds::MAX_CHAIN_BLOCKS;
 use consensus::certificate::FinalityCertificate;
 use consensus::codec::{Encode, Reader};
+use consensus::epoch::EpochContext;
 use consensus::header::{Header, SignedHeader};
+use consensus::link::EpochLink;
+use consensus::merkle;
 use consensus::message::{FinalChain, Held, Message};
-use consensus::proof::ValueProof;
+use consensus::proof::{Finality, ValueProof};
 use consensus::records::{
-    FinalRecord, ProofPlace, Record, RecordError, RecordReader, Table, load_body, load_final, load_header,
+    FinalRecord, ProofPlace, Record, RecordError, RecordReader, Table, height_key, load_body, load_epoch, load_final,
+    load_header,
 };
-use consensus::types::Height;
+use consensus::types::{Epoch, Height};
 use crypto::Digest;
 
 /// Where an id's outcome is: final in a block.
@@ -44,7 +48,7 @@ pub enum Outcome {
 /// A final block by height, if it is there.
 pub fn block(reader: &dyn RecordReader, chain_id: &Digest, height: Height) -> Result<Option<StoredBlock>, RecordError> {
     let Some(record) = load_final(reader, height)? else { return Ok(None) };
-    let header = load_header(reader, record.view, &record.hash)?;
+    let header = load_header(reader, record.epoch, record.view, &record.hash)?;
     let Some(body) = load_body(reader, &header, chain_id)? else {
         return Err(RecordError::damaged(Table::Bodies, format!("the body of height {height} is missing")));
     };
@@ -72,7 +76,7 @@ pub fn finality(
         let Some(next) = load_final(reader, Height::new(height))? else {
             return Err(RecordError::damaged(Table::Finals, format!("height {height} is missing")));
         };
-        path.push(load_header(reader, next.view, &next.hash)?.header().clone());
+        path.push(load_header(reader, next.epoch, next.view, &next.hash)?.header().clone());
     }
     path.extend(descendants);
     Ok((path, certificate))
@@ -120,6 +124,9 @@ pub fn final_chain(
             break;
         }
         let Some(next) = block(reader, chain_id, height)? else { break };
+        if blocks.first().is_some_and(|first| first.record.epoch != next.record.epoch) {
+            break; // one proof is of one epoch
+        }
         bytes += next.body.encoded().len() + next.header.signature().len() + 512;
         if bytes > max_bytes && !blocks.is_empty() {
             break;
@@ -143,21 +150,99 @@ pub fn final_chain(
 pub struct ProvenBlock {
     /// The block.
     pub block: StoredBlock,
-    /// Headers from its child to the block that the votes name.
-    pub descendants: Vec<Header>,
-    /// The votes.
-    pub certificate: FinalityCertificate,
+    /// Why it is final.
+    pub finality: Finality,
+    /// The chain of epochs from the genesis, as far as the proof needs it.
+    pub links: Vec<Arc<EpochLink>>,
+    /// The block's epoch.
+    pub context: Arc<EpochContext>,
 }
 
-/// A final block with its proof, if it is there.
+/// The epoch with this number, if the store has come so far.
+pub fn context(
+    reader: &dyn RecordReader,
+    genesis: &Arc<EpochContext>,
+    epoch: Epoch,
+) -> Result<Option<Arc<EpochContext>>, RecordError> {
+    match epoch.get().checked_sub(1) {
+        None => Ok(Some(Arc::clone(genesis))),
+        Some(before) => Ok(load_epoch(reader, Epoch::new(before))?.map(|record| Arc::new(record.next))),
+    }
+}
+
+/// The links that close the epochs from `first` up to, and without, `end`.
+pub fn links(reader: &dyn RecordReader, first: Epoch, end: Epoch) -> Result<Vec<Arc<EpochLink>>, RecordError> {
+    let mut links = Vec::new();
+    for epoch in first.get()..end.get() {
+        let Some(record) = load_epoch(reader, Epoch::new(epoch))? else {
+            return Err(RecordError::damaged(Table::Epochs, format!("epoch {epoch} is missing")));
+        };
+        links.push(Arc::new(record.link));
+    }
+    Ok(links)
+}
+
+/// The siblings of a block's hash under the root of the block that closed its epoch; none for the closing block itself.
+pub fn path_in_epoch(
+    reader: &dyn RecordReader,
+    context: &EpochContext,
+    closing: Height,
+    height: Height,
+) -> Result<Vec<Digest>, RecordError> {
+    if height == closing {
+        return Ok(Vec::new());
+    }
+    let first = context.start.height.next();
+    let mut hashes = Vec::new();
+    let end = height_key(closing);
+    let mut from = height_key(first);
+    loop {
+        let page = reader.scan(Table::Hashes, &from, Some(&end), 4_096)?;
+        for (_, value) in &page {
+            hashes.push(Digest::from_slice(value).map_err(|error| RecordError::damaged(Table::Hashes, error))?);
+        }
+        let Some((key, _)) = page.last().filter(|_| page.len() == 4_096) else { break };
+        from.clone_from(key);
+        from.push(0);
+    }
+    let expected = closing.get().saturating_sub(first.get());
+    if hashes.len() as u64 != expected {
+        return Err(RecordError::damaged(
+            Table::Hashes,
+            format!("epoch {} has {} hashes", context.epoch(), hashes.len()),
+        ));
+    }
+    let levels = merkle::levels(context.config.hash_algorithm(), &hashes);
+    let path = merkle::path(&levels, (height.get().saturating_sub(first.get())) as usize);
+    path.ok_or_else(|| {
+        RecordError::damaged(Table::Hashes, format!("height {height} is not of epoch {}", context.epoch()))
+    })
+}
+
+/// A final block with its proof, if it is there: votes in the present epoch, inclusion below the closing block in one that is over.
 pub fn proven_block(
     reader: &dyn RecordReader,
-    chain_id: &Digest,
+    genesis: &Arc<EpochContext>,
     height: Height,
 ) -> Result<Option<ProvenBlock>, RecordError> {
-    let Some(block) = block(reader, chain_id, height)? else { return Ok(None) };
-    let (descendants, certificate) = finality(reader, &block.record)?;
-    Ok(Some(ProvenBlock { block, descendants, certificate }))
+    let Some(block) = block(reader, &genesis.chain_id, height)? else { return Ok(None) };
+    let epoch = block.record.epoch;
+    let Some(context) = context(reader, genesis, epoch)? else {
+        return Err(RecordError::damaged(Table::Epochs, format!("epoch {epoch} is missing")));
+    };
+    let mut links = links(reader, Epoch::ZERO, epoch)?;
+    let finality = match load_epoch(reader, epoch)? {
+        None => {
+            let (descendants, certificate) = finality(reader, &block.record)?;
+            Finality::Votes(descendants, certificate)
+        }
+        Some(closed) => {
+            let siblings = path_in_epoch(reader, &context, closed.link.closing.height, height)?;
+            links.push(Arc::new(closed.link));
+            Finality::Closed(siblings)
+        }
+    };
+    Ok(Some(ProvenBlock { block, finality, links, context }))
 }
 
 impl ProvenBlock {
@@ -169,9 +254,11 @@ impl ProvenBlock {
             index,
             count: body.ids().len() as u32,
             siblings: body.inclusion_path(index as usize)?,
+            system: body.system_part(),
             header: self.block.header.as_ref().clone(),
-            descendants: self.descendants.clone(),
-            certificate: self.certificate.clone(),
+            finality: self.finality.clone(),
+            first_link: Epoch::ZERO,
+            links: self.links.clone(),
         })
     }
 }

@@ -12,6 +12,7 @@ use consensus::body::Proposal;
 use consensus::header::SignedHeader;
 use consensus::records::Durable;
 use consensus::replica::{CommittedBlock, Effect, Input, InvalidBody, Payloads, Replica, Settings, SignRequest};
+use consensus::system::SystemTx;
 use consensus::types::{Timestamp, ValidatorIndex, View};
 use consensus::verify::{Content, Verified};
 use consensus::vote::Statement;
@@ -39,6 +40,12 @@ impl Payloads for NoValues {
     }
     fn check(&self, _: Timestamp, _: &Body, _: &[Arc<Body>]) -> Result<(), InvalidBody> {
         Ok(())
+    }
+    fn system(&self) -> Vec<Arc<SystemTx>> {
+        Vec::new()
+    }
+    fn is_checked(&self, _: &Digest) -> bool {
+        false
     }
     fn included(&mut self, _: &Body) {}
     fn excluded(&mut self, _: &Body) {}
@@ -308,7 +315,8 @@ impl<'a> Oracle<'a> {
 
 /// A replica that has said `local` and knows nothing else, and what it wants to sign on waking up.
 pub fn restored(universe: &Universe, me: u16, local: Local) -> (Replica, Vec<SignRequest>) {
-    let mut durable = Durable::default();
+    let mut replica = fresh(universe, me);
+    let mut durable = Durable::empty(Arc::clone(replica.context()));
     for view in 1..=universe.bounds.views {
         let said = local.said(view);
         if said.lock > 0 {
@@ -319,7 +327,6 @@ pub fn restored(universe: &Universe, me: u16, local: Local) -> (Replica, Vec<Sig
             durable.votes.extend(universe.vote(me, statement));
         }
     }
-    let mut replica = fresh(universe, me);
     replica.restore(&durable);
     let mut effects = Vec::new();
     replica.start(NOW, &mut NoValues, &mut effects);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use consensus::body::Body;
 use consensus::config::SharedConfig;
-use consensus::header::{Header, SignedHeader};
+use consensus::header::{BlockKind, Header, SignedHeader};
 use consensus::types::{Height, Timestamp, ValidatorIndex, View};
 use consensus::vote::{Bundle, BundleBody, Statement};
 use consensus::votes::Vote;
@@ -153,7 +153,7 @@ impl Universe {
             payload_len: body.encoded().len() as u32,
             threshold,
             time: time.after_us(variant),
-            closing: None,
+            kind: BlockKind::Ordinary,
         };
         Block { header: Arc::new(SignedHeader::new(header, Vec::new())), parent }
     }

@@ -1,27 +1,31 @@
 //! The core thread: takes inputs, drives the engine, and carries out its effects.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use consensus::Encode;
 use consensus::body::Proposal;
+use consensus::epoch::EpochContext;
 use consensus::header::HEADER_TAG;
 use consensus::message::Message;
 use consensus::replica::{Advice, Recipient, SignRequest, Ticket};
-use consensus::types::{Timestamp, ValidatorIndex};
-use consensus::verify::{Content, Verified};
+use consensus::system::SystemTx;
+use consensus::types::{Epoch, Timestamp, ValidatorIndex};
+use consensus::verify::{Content, Verified, Verifier};
 use consensus::vote::BUNDLE_TAG;
 use crypto::{Digest, SigningKey};
 use engine::{Admission, Effect, Engine, Input, Refusal, SubmitTicket};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use transport::{Class, Frame, Links};
 
 use crate::clock::Clock;
 use crate::hub::Hub;
+use crate::keys::SharedKeys;
+use crate::peers::SharedVerifier;
 use crate::serving::Serving;
 use crate::writer::{Step, Writer};
 
@@ -32,9 +36,28 @@ const ROUND_INPUTS: usize = 256;
 
 /// What reaches the core.
 pub(crate) enum CoreInput {
-    Message { from: ValidatorIndex, content: Verified<Content>, _permit: OwnedSemaphorePermit },
-    Submit { proposals: Vec<(Digest, Arc<Proposal>)>, reply: Reply, _permit: OwnedSemaphorePermit },
-    Lookup { id: Digest, reply: oneshot::Sender<Known> },
+    Message {
+        from: ValidatorIndex,
+        content: Verified<Content>,
+        _permit: OwnedSemaphorePermit,
+    },
+    /// Of another epoch than messages are verified against.
+    Elsewhere {
+        from: ValidatorIndex,
+        message: Box<Message>,
+        _permit: OwnedSemaphorePermit,
+    },
+    /// A rotation or a membership change of this node, and who waits for the verdict.
+    System(Arc<SystemTx>, Option<oneshot::Sender<Option<String>>>),
+    Submit {
+        proposals: Vec<(Digest, Arc<Proposal>)>,
+        reply: Reply,
+        _permit: OwnedSemaphorePermit,
+    },
+    Lookup {
+        id: Digest,
+        reply: oneshot::Sender<Known>,
+    },
     LinkUp(ValidatorIndex),
     LinkDown(ValidatorIndex),
     Advice(Advice),
@@ -83,7 +106,10 @@ impl CoreSender {
 pub(crate) struct Core {
     pub(crate) engine: Engine,
     pub(crate) clock: Clock,
-    pub(crate) session_key: SigningKey,
+    pub(crate) keys: SharedKeys,
+    pub(crate) verifier: SharedVerifier,
+    /// Tells the rest of the node of each epoch.
+    pub(crate) epochs: watch::Sender<Arc<EpochContext>>,
     pub(crate) writer: Writer,
     pub(crate) links: Links,
     pub(crate) hub: Arc<Hub>,
@@ -98,6 +124,8 @@ struct Running {
     submissions: VecDeque<CoreInput>,
     replies: BTreeMap<SubmitTicket, Reply>,
     next_submit: u64,
+    /// Who waits for the verdict on a system transaction.
+    verdicts: VecDeque<oneshot::Sender<Option<String>>>,
     effects: Vec<Effect>,
     /// What this step writes.
     step: Step,
@@ -117,6 +145,7 @@ impl Core {
                 submissions: VecDeque::new(),
                 replies: BTreeMap::new(),
                 next_submit: 0,
+                verdicts: VecDeque::new(),
                 effects: first,
                 step: Step::default(),
             };
@@ -190,6 +219,11 @@ impl Running {
                 let _ = reply.send(if known { Known::Pending } else { Known::Unknown });
                 return Ok(true);
             }
+            CoreInput::Elsewhere { from, message, .. } => Input::Elsewhere { from, message },
+            CoreInput::System(tx, verdict) => {
+                self.verdicts.extend(verdict);
+                Input::System(tx)
+            }
             CoreInput::LinkUp(peer) => Input::LinkUp(peer),
             CoreInput::LinkDown(peer) => Input::LinkDown(peer),
             CoreInput::Advice(advice) => Input::Advice(advice),
@@ -231,10 +265,11 @@ impl Running {
     fn carry_out(&mut self, effect: Effect) -> Result<(), String> {
         let core = &self.core;
         match effect {
-            Effect::Sign { ticket, request } => {
+            Effect::Sign { ticket, request, key } => {
                 let begun = Instant::now();
-                let signature = sign(&core.session_key, &request)?;
-                core.hub.signed(&request, core.session_key.algorithm().name(), begun.elapsed());
+                let secret = core.keys.session(&key).ok_or("the session key of this epoch is gone from memory")?;
+                let signature = sign(&secret, &request)?;
+                core.hub.signed(&request, key.algorithm().name(), begun.elapsed());
                 self.local.push_back(Input::Signed { ticket, signature });
             }
             Effect::Persist { ticket, records } => self.step.persist(ticket, records),
@@ -248,11 +283,22 @@ impl Running {
                 }
             }
             Effect::Publish(blocks) => {
-                let view = core.engine.status().last_final.view.get();
-                core.final_view.store(view, Ordering::Relaxed);
-                core.links.discard_below(view + 1);
+                let status = core.engine.status();
+                let done = ordinal(status.epoch, status.last_final.view.get());
+                core.final_view.store(done, Ordering::Relaxed);
+                core.links.discard_below(done + 1);
                 core.hub.publish(&blocks, crate::clock::system_now());
             }
+            Effect::EpochStarted(context) => self.enter_epoch(&context),
+            Effect::SystemTaken(refusal) => {
+                if let Some(why) = &refusal {
+                    tracing::error!(why, "a system transaction of this node is refused");
+                }
+                if let Some(waiting) = self.verdicts.pop_front() {
+                    let _ = waiting.send(refusal);
+                }
+            }
+            Effect::Fatal(why) => return Err(why),
             Effect::Expired(ids) => core.hub.expired(&ids),
             Effect::Entered { view, reason } => {
                 tracing::trace!(%view, reason = reason.name(), "entered");
@@ -263,6 +309,17 @@ impl Running {
             Effect::Dropped(reason) => core.hub.metrics.dropped.with_label_values(&[reason]).inc(),
         }
         Ok(())
+    }
+
+    /// Messages are verified against the new epoch from now on, and everyone else is told.
+    fn enter_epoch(&self, context: &Arc<EpochContext>) {
+        let core = &self.core;
+        tracing::info!(epoch = %context.epoch(), height = %context.start.height, "a new epoch has begun");
+        let verifier = Verifier::new(Arc::clone(&context.config), context.chain_id);
+        *core.verifier.write().unwrap_or_else(PoisonError::into_inner) = verifier;
+        core.final_view.store(ordinal(context.epoch(), 0), Ordering::Relaxed);
+        core.hub.entered_epoch();
+        core.epochs.send_replace(Arc::clone(context));
     }
 
     fn send(&self, to: Recipient, message: &Message) {
@@ -289,14 +346,22 @@ fn class_of(message: &Message) -> (Class, u64) {
     match message {
         Message::Vote(bundle) => {
             let view = bundle.statements().iter().map(|statement| statement.view().get()).max();
-            (Class::Vote, view.unwrap_or(u64::MAX))
+            (Class::Vote, view.map_or(u64::MAX, |view| ordinal(bundle.body().epoch, view)))
         }
-        Message::Proposal(header, _) => (Class::Bulk, header.header().view.get()),
-        Message::Status(_) | Message::Hint(_) | Message::Fetch(_) | Message::Held(_) => (Class::Vote, u64::MAX),
+        Message::Proposal(header, _) => (Class::Bulk, ordinal(header.header().epoch, header.header().view.get())),
+        Message::Status(_) | Message::Hint(..) | Message::Fetch(_) | Message::Held(_) | Message::System(..) => {
+            (Class::Vote, u64::MAX)
+        }
         // A few proposals overtake bodies like votes do, so that the leader has them before the hint that wakes it.
         Message::Forward(proposals) if proposals.len() <= SMALL_FORWARD => (Class::Vote, u64::MAX),
         Message::Forward(_) | Message::Answer(_) | Message::FinalChain(_) => (Class::Bulk, u64::MAX),
     }
+}
+
+/// Views start anew with each epoch; this number goes on.
+pub(crate) const fn ordinal(epoch: Epoch, view: u64) -> u64 {
+    const VIEW_BITS: u32 = 40;
+    (epoch.get() << VIEW_BITS) | if view >> VIEW_BITS == 0 { view } else { (1 << VIEW_BITS) - 1 }
 }
 
 fn sign(key: &SigningKey, request: &SignRequest) -> Result<Vec<u8>, String> {

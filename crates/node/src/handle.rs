@@ -13,20 +13,23 @@ use std::time::Duration;
 use bytes::Bytes;
 use consensus::body::Proposal;
 use consensus::bounds::MAX_PRIORITY;
+use consensus::epoch::EpochContext;
 use consensus::genesis::Genesis;
+use consensus::proof::Finality;
 use consensus::records::{RecordError, Table};
 use consensus::types::{Height, Timestamp, ValidatorIndex};
 use crypto::Digest;
 use engine::records::StoreRecords;
 use engine::serve::{self, Outcome, ProvenBlock};
 use engine::{Admission, Refusal};
-use tokio::sync::{broadcast, oneshot};
+use tokio::sync::{broadcast, oneshot, watch};
 use transport::Links;
 
 use crate::clock::system_now;
 use crate::config::Config;
 use crate::core::{CoreInput, CoreSender, Known};
 use crate::hub::{FinalBlock, Hub, Settled};
+use crate::keys::SharedKeys;
 use crate::views::{ResultView, State};
 
 /// A value to be ordered.
@@ -93,12 +96,24 @@ pub(crate) struct Inner {
     pub(crate) records: Arc<StoreRecords>,
     pub(crate) links: Links,
     pub(crate) hub: Arc<Hub>,
+    /// The present epoch.
+    pub(crate) epochs: watch::Receiver<Arc<EpochContext>>,
+    /// The network's first epoch.
+    pub(crate) first: Arc<EpochContext>,
+    pub(crate) keys: SharedKeys,
     pub(crate) started: Timestamp,
     /// Changes what is logged, where the embedding program lets it.
     pub(crate) log: Option<Arc<dyn LogControl>>,
     /// The directory of the audit log.
     pub(crate) audit_dir: std::path::PathBuf,
     pub(crate) cache: Mutex<VecDeque<Arc<ProvenBlock>>>,
+}
+
+impl Inner {
+    /// The present epoch.
+    pub(crate) fn present(&self) -> EpochContext {
+        EpochContext::clone(&self.epochs.borrow())
+    }
 }
 
 /// A running node. Cheap to clone.
@@ -251,20 +266,24 @@ impl NodeHandle {
         let block = self.proven_block(height)?.ok_or_else(missing)?;
         let proof = block.value_proof(index).ok_or_else(missing)?;
         // The node's own store is trusted here; whoever receives the proof verifies it again.
-        let proven = proof.describe(&self.0.genesis.config).map_err(|error| {
+        let link = block.links.last().filter(|link| link.closing.epoch == block.context.epoch());
+        let proven = proof.describe(&block.context, link.map(AsRef::as_ref)).map_err(|error| {
             NodeError::Store(RecordError::damaged(Table::Finals, format!("the proof of height {height}: {error}")))
         })?;
         let phases = self.0.hub.phases(&proven.id);
-        Ok(ResultView::proven(&proven, &self.0.genesis, &proof, phases))
+        Ok(ResultView::proven(&proven, &proof, phases))
     }
 
     /// A final block, read once for all the results in it that are asked for in a row.
     fn proven_block(&self, height: Height) -> Result<Option<Arc<ProvenBlock>>, NodeError> {
         let cache = || self.0.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let present = self.0.epochs.borrow().epoch();
+        // Votes prove blocks of the present epoch only; once it is over, their proof is another.
+        cache().retain(|held| held.context.epoch() == present || matches!(held.finality, Finality::Closed(_)));
         if let Some(found) = cache().iter().find(|held| held.block.record.height == height) {
             return Ok(Some(Arc::clone(found)));
         }
-        let Some(block) = serve::proven_block(self.0.records.as_ref(), &self.0.chain_id, height)? else {
+        let Some(block) = serve::proven_block(self.0.records.as_ref(), &self.0.first, height)? else {
             return Ok(None);
         };
         let block = Arc::new(block);

@@ -1,12 +1,16 @@
 //! A validator's home directory: configuration, genesis, keys, store.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use consensus::config::IdentityKey;
 use consensus::genesis::{Genesis, GenesisError};
 use consensus::types::ValidatorIndex;
 use crypto::{KeyFile, KeyFileError, KeyKind, LoadedKey, SigningKey};
+use engine::Keyring as _;
 
 use crate::config::{Config, ConfigError, Warning};
+use crate::keys::{KeysError, NodeKeys, SharedKeys};
 
 /// Names of everything in a home directory.
 #[derive(Clone, Debug)]
@@ -49,6 +53,9 @@ pub enum HomeError {
     /// A key file is not usable.
     #[error(transparent)]
     Key(#[from] KeyFileError),
+    /// The session keys or the identity are not usable.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// The configuration contradicts the genesis.
     #[error(
         "config.json says {key} = {found}, but the network's genesis has {expected}: {key} is the same for all validators of a network. \
@@ -89,8 +96,8 @@ pub struct OpenHome {
     pub genesis: Genesis,
     /// This validator's place in it.
     pub index: ValidatorIndex,
-    /// Signs headers and votes.
-    pub session_key: SigningKey,
+    /// The session keys, which sign headers and votes, and the identity that renews them.
+    pub keys: SharedKeys,
     /// Authenticates links.
     pub link_key: SigningKey,
 }
@@ -143,6 +150,11 @@ impl Home {
         self.keys().join("link.key.json")
     }
 
+    /// The identity's key file.
+    pub fn identity_key(&self) -> PathBuf {
+        crate::keys::identity_path(&self.keys())
+    }
+
     /// The public file of this validator, to be given to whoever makes the genesis.
     pub fn public(&self) -> PathBuf {
         self.root.join("validator.pub.json")
@@ -164,13 +176,14 @@ impl Home {
         let home = self.with_paths(&config);
         let genesis = home.read_genesis()?;
         check_against(&config, &genesis)?;
-        let session = KeyFile::read(&home.session_key(), KeyKind::Session)?;
         let link = KeyFile::read(&home.link_key(), KeyKind::Link)?;
-        let index = find_member(&genesis, &session, &link)?;
-        if let Some(node_id) = config.node.name.clone().filter(|id| *id != session.name) {
-            return Err(HomeError::NodeId { node_id, name: session.name });
+        let keys = NodeKeys::open(&home.keys(), &link.name)?;
+        let fresh = !home.store().exists();
+        let index = find_member(&genesis, &keys, &link, fresh)?;
+        if let Some(node_id) = config.node.name.clone().filter(|id| *id != link.name) {
+            return Err(HomeError::NodeId { node_id, name: link.name });
         }
-        Ok(OpenHome { home, config, warnings, genesis, index, session_key: session.key, link_key: link.key })
+        Ok(OpenHome { home, config, warnings, genesis, index, keys: Arc::new(keys), link_key: link.key })
     }
 
     /// The effective configuration; a missing file means the defaults.
@@ -196,8 +209,9 @@ impl Home {
     }
 }
 
-fn find_member(genesis: &Genesis, session: &LoadedKey, link: &LoadedKey) -> Result<ValidatorIndex, HomeError> {
-    let name = &session.name;
+/// The validator of this home. Session keys change with the epochs, so that only one which has not begun (`fresh`) can be compared here.
+fn find_member(genesis: &Genesis, keys: &NodeKeys, link: &LoadedKey, fresh: bool) -> Result<ValidatorIndex, HomeError> {
+    let name = &link.name;
     let Some(index) = genesis.config.index_of(name) else {
         return Err(HomeError::NotAMember(format!(
             "the genesis of network {} has no validator named {name}",
@@ -205,10 +219,14 @@ fn find_member(genesis: &Genesis, session: &LoadedKey, link: &LoadedKey) -> Resu
         )));
     };
     let member = &genesis.config.members[index.as_usize()];
-    for (kind, named, held) in
-        [("session", &member.session_key, session.key.public_key()), ("link", &member.link_key, link.key.public_key())]
-    {
-        if *named != held {
+    let identity = keys.identity().map(|identity| IdentityKey::from(&identity.public_key()));
+    let same = [
+        ("session", !fresh || keys.holds(&member.session_key)),
+        ("link", member.link_key == link.key.public_key()),
+        ("identity", member.identity_key.is_none() || identity.is_none() || member.identity_key == identity),
+    ];
+    for (kind, same) in same {
+        if !same {
             return Err(HomeError::NotAMember(format!(
                 "the {kind} key in this home is not the one that the genesis names for {name}; use the home whose public file went into \
                  the genesis"

@@ -130,6 +130,11 @@ impl Hub {
         *lock(&self.status) = *status;
     }
 
+    /// A new epoch has begun.
+    pub(crate) fn entered_epoch(&self) {
+        self.witness.entered_epoch();
+    }
+
     pub(crate) fn status(&self) -> EngineStatus {
         *lock(&self.status)
     }

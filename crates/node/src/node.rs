@@ -1,14 +1,15 @@
 //! A validator process: `initialize`, `start`, `propose`, `get_consensus_result`, `subscribe`, `shutdown`.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use bytes::Bytes;
 use consensus::config::EpochConfig;
-use consensus::records::{RecordError, RecordReader, Table};
+use consensus::epoch::EpochContext;
+use consensus::records::{RecordError, RecordReader, Table, present};
 use consensus::replica::Advice;
 use consensus::types::Height;
 use consensus::verify::Verifier;
@@ -18,19 +19,21 @@ use engine::{AcceptAll, Application, AppliedBlock, Engine, EngineConfig, serve};
 use serde_json::json;
 use storage::{ByteStore, FjallStore, StoreError};
 use tokio::net::TcpListener;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use transport::{LinkConfig, LinkError, Links, PeerInfo};
 
 use crate::audit::{Audit, AuditThread};
 use crate::clock::{Clock, system_now};
 use crate::config::{LoadBalancing, Warning};
-use crate::core::{Core, CoreInput, CoreSender};
+use crate::core::{Core, CoreInput, CoreSender, ordinal};
 use crate::handle::{Inner, LogControl, NodeError, NodeHandle, ProposalRequest};
 use crate::home::{Home, HomeError, OpenHome};
 use crate::http::{self, Fronts, Listener};
 use crate::hub::{End, FinalBlock, Hub};
+use crate::keys::{KeysError, NodeKeys};
 use crate::metrics::Metrics;
 use crate::peers::Peers;
+use crate::rotation::keep_rotating;
 use crate::serving::Serving;
 use crate::views::ResultView;
 use crate::writer::Writer;
@@ -69,6 +72,9 @@ pub enum StartError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The session keys, or the identity.
+    #[error(transparent)]
+    Keys(#[from] KeysError),
     /// A thread or the metrics.
     #[error("the node cannot start: {0}")]
     System(String),
@@ -128,6 +134,7 @@ struct Running {
     core: JoinHandle<Result<(), String>>,
     writer: JoinHandle<()>,
     advisor: tokio::task::JoinHandle<()>,
+    rotator: tokio::task::JoinHandle<()>,
 }
 
 impl Node {
@@ -158,11 +165,22 @@ impl Node {
         let (genesis, config) = (self.open.genesis.clone(), self.open.config.clone());
         let (chain_id, me, epoch) = (genesis.chain_id(), self.open.index, Arc::clone(&genesis.config));
         let records = Arc::new(StoreRecords(store.reader()));
+        let first = Arc::new(EpochContext::of_genesis(&genesis));
+        let context = present(records.as_ref(), &first)?;
+        let keys = Arc::clone(&self.open.keys);
+        keys.check_watermark(records.as_ref(), &context)?;
+        if keys.lacks_key(&context) {
+            let epoch = context.epoch();
+            tracing::error!(
+                %epoch,
+                "this home does not have the session key that the network names for it: it watches, and votes again from the epoch after \
+                 its identity has renewed the key. If this home was restored from a backup, that is why"
+            );
+        }
         let setup = EngineConfig {
-            config: Arc::clone(&epoch),
-            chain_id,
-            created: genesis.created,
-            me: Some(me),
+            genesis: Arc::clone(&first),
+            name: Some(genesis.config.members[me.as_usize()].name.clone()),
+            keys: Arc::<NodeKeys>::clone(&keys),
             settings: config.settings(),
             max_batch_size: config.batching.max_batch_size as usize,
             mempool: config.mempool_limits(),
@@ -180,8 +198,9 @@ impl Node {
             .map_err(|error| StartError::System(error.to_string()))?;
         let hub = Arc::new(Hub::new(metrics, audit, Arc::clone(&self.options.application), &status, &epoch, me.get()));
         hub.metrics.height.set(status.last_committed.height.get() as i64);
-        let verifier = Verifier::new(Arc::clone(&epoch), chain_id);
-        let final_view = Arc::new(AtomicU64::new(status.last_final.view.get()));
+        let verifier = Arc::new(RwLock::new(Verifier::new(Arc::clone(&context.config), chain_id)));
+        let final_view = Arc::new(AtomicU64::new(ordinal(context.epoch(), status.last_final.view.get())));
+        let (epochs, present_epoch) = watch::channel(context);
         let (core_sender, inputs) = CoreSender::new();
 
         let link_listen = self.options.link_listen.clone().unwrap_or_else(|| config.link_listen(&epoch, me));
@@ -192,7 +211,7 @@ impl Node {
         let listeners = fronts.listeners().map_err(|error| StartError::System(error.to_string()))?;
 
         let peers = Arc::new(Peers {
-            verifier,
+            verifier: Arc::clone(&verifier),
             core: core_sender.clone(),
             hub: Arc::clone(&hub),
             final_view: Arc::clone(&final_view),
@@ -205,7 +224,9 @@ impl Node {
         let core = Core {
             engine,
             clock: Clock::new(),
-            session_key: self.open.session_key.clone(),
+            keys: Arc::clone(&keys),
+            verifier,
+            epochs,
             serving: Serving::new(
                 Arc::clone(&records),
                 links.clone(),
@@ -229,6 +250,9 @@ impl Node {
             records,
             links,
             hub,
+            epochs: present_epoch.clone(),
+            first,
+            keys: Arc::clone(&keys),
             started: system_now(),
             log: self.options.log.clone(),
             audit_dir: self.open.home.audit(),
@@ -240,6 +264,7 @@ impl Node {
         handle.0.hub.audit.record("start", started(&handle, &listeners));
         let servers = fronts.serve(&handle);
         let advisor = tokio::spawn(advise(handle.clone()));
+        let rotator = tokio::spawn(keep_rotating(keys, me.as_usize(), core_sender, present_epoch));
         let running = Running {
             handle: handle.clone(),
             servers,
@@ -249,6 +274,7 @@ impl Node {
             core: core_thread,
             writer: writer_thread,
             advisor,
+            rotator,
         };
         self.running = Some(running);
         Ok(handle)
@@ -341,6 +367,7 @@ impl Node {
     pub async fn shutdown(&mut self) -> Result<(), StartError> {
         let Some(running) = self.running.take() else { return Ok(()) };
         running.advisor.abort();
+        running.rotator.abort();
         running.handle.0.core.urgent(CoreInput::Stop);
         let Running { core, writer, servers, audit, handle, .. } = running;
         let ended = tokio::task::spawn_blocking(move || {
@@ -403,10 +430,10 @@ const ADVICE_PERIOD: Duration = Duration::from_secs(1);
 async fn advise(handle: NodeHandle) {
     let inner = &handle.0;
     let hedge_us = u64::from(inner.config.network.hedge_ms) * 1_000;
-    let epoch = &inner.genesis.config;
     let mut ticks = tokio::time::interval(ADVICE_PERIOD);
     loop {
         ticks.tick().await;
+        let epoch = inner.present().config;
         let base = epoch.ratios.base.ten_thousandths();
         let ratio = if inner.config.follows_advice() {
             let links: Vec<optimizer::LinkSample> = inner

@@ -1,8 +1,8 @@
 //! The near end of the validator links: frames become verified messages for the core.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -14,14 +14,17 @@ use serde_json::json;
 use transport::{BoxFuture, LinkHandler, LinkInfo};
 
 use crate::clock::system_now;
-use crate::core::{CoreInput, CoreSender};
+use crate::core::{CoreInput, CoreSender, ordinal};
 use crate::hub::Hub;
 
 /// Verification of a larger message is moved off the runtime's workers.
 const LARGE_MESSAGE_BYTES: usize = 128 * 1024;
 
+/// What messages are verified against: replaced when an epoch begins.
+pub(crate) type SharedVerifier = Arc<RwLock<Verifier>>;
+
 pub(crate) struct Peers {
-    pub(crate) verifier: Verifier,
+    pub(crate) verifier: SharedVerifier,
     pub(crate) core: CoreSender,
     pub(crate) hub: Arc<Hub>,
     pub(crate) final_view: Arc<AtomicU64>,
@@ -31,11 +34,15 @@ pub(crate) struct Peers {
 
 impl Peers {
     /// Whether a message speaks only of views that are final here, so that nobody needs to verify it.
-    fn is_stale(&self, message: &Message) -> bool {
-        let final_view = self.final_view.load(Ordering::Relaxed);
+    fn is_stale(&self, verifier: &Verifier, message: &Message) -> bool {
+        let epoch = verifier.config().epoch;
+        let done = self.final_view.load(Ordering::Relaxed);
+        let settled = |view: u64| ordinal(epoch, view) <= done;
         match message {
-            Message::Vote(bundle) => bundle.statements().iter().all(|s| s.view().get() <= final_view),
-            Message::Proposal(header, _) => header.header().view.get() <= final_view,
+            Message::Vote(bundle) if bundle.body().epoch == epoch => {
+                bundle.statements().iter().all(|s| settled(s.view().get()))
+            }
+            Message::Proposal(header, _) if header.header().epoch == epoch => settled(header.header().view.get()),
             _ => false,
         }
     }
@@ -44,8 +51,15 @@ impl Peers {
         let from = ValidatorIndex::new(peer);
         let large = frame.len() > LARGE_MESSAGE_BYTES;
         let decoded = Message::from_bytes(&frame).map_err(Rejection::from);
+        let verifier = self.verifier.read().unwrap_or_else(PoisonError::into_inner).clone();
         let verified = match decoded {
-            Ok(message) if self.is_stale(&message) => {
+            Ok(message) if message.epoch().is_some_and(|epoch| epoch != verifier.config().epoch) => {
+                // The core knows what it means; nothing of it is believed.
+                let Some(permit) = self.core.permit().await else { return Ok(()) };
+                self.core.urgent(CoreInput::Elsewhere { from, message: Box::new(message), _permit: permit });
+                return Ok(());
+            }
+            Ok(message) if self.is_stale(&verifier, &message) => {
                 self.hub.metrics.dropped.with_label_values(&["stale_unverified"]).inc();
                 if let Message::Vote(bundle) = &message {
                     // The link vouches for the sender, and nothing but counters depends on it.
@@ -57,12 +71,11 @@ impl Peers {
                 let kind = message.name();
                 let begun = Instant::now();
                 let verified = if large {
-                    let verifier = self.verifier.clone();
                     tokio::task::spawn_blocking(move || verifier.verify(from, message))
                         .await
                         .map_err(|e| e.to_string())?
                 } else {
-                    self.verifier.verify(from, message)
+                    verifier.verify(from, message)
                 };
                 if kind == "vote" {
                     let seconds = begun.elapsed().as_secs_f64();

@@ -11,11 +11,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use consensus::bounds::MAX_ADDRESS_BYTES;
-use consensus::config::{EpochConfig, LeaderSchedule, Limits, Member, ThresholdRatios, check_name};
+use consensus::config::{
+    EpochConfig, IdentityKey as NamedIdentity, LeaderSchedule, Limits, Member, ThresholdRatios, check_name,
+};
 use consensus::genesis::{Genesis, GenesisError};
 use consensus::params::{self, ParamError, QuorumParams};
 use consensus::types::{Epoch, Timestamp};
-use crypto::{CryptoError, KeyFile, KeyFileError, KeyKind, SecurityLevel, SigningKey};
+use crypto::{
+    CryptoError, IdentityError, IdentityKey, IdentityScheme, KeyFile, KeyFileError, KeyKind, SecurityLevel, SigningKey,
+};
 use serde_json::{Map, Value, json};
 
 use crate::config::{Config, ConfigError, Warning};
@@ -91,6 +95,9 @@ pub enum SetupError {
     /// A key.
     #[error(transparent)]
     Crypto(#[from] CryptoError),
+    /// The identity.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     /// Too many validators, or ports beyond the last one.
     #[error("{0}")]
     Size(String),
@@ -174,8 +181,9 @@ fn make_home(
     let session = SigningKey::generate(level.signature_algorithm())?;
     let link = SigningKey::generate(level.link_signature_algorithm())?;
     KeyFile::write(&home.session_key(), KeyKind::Session, name, &session)?;
+    let identity = IdentityKey::create(&home.identity_key(), name, IdentityScheme::default())?;
     KeyFile::write(&home.link_key(), KeyKind::Link, name, &link)?;
-    let public = PublicFile::sign(name, address, level, &session, &link)?;
+    let public = PublicFile::sign(name, address, level, &session, &link, &identity.public_key())?;
     write_new(&home.config(), &source.file(name, api, links))?;
     write_new(&home.public(), &public.to_json())?;
     Ok(public)
@@ -246,7 +254,8 @@ fn member_of(file: &PublicFile) -> Member {
         address: file.address.clone(),
         session_key: file.session_key.clone(),
         link_key: file.link_key.clone(),
-        identity_key: None,
+        identity_key: Some(NamedIdentity::from(&file.identity_key)),
+        session_since: Epoch::ZERO,
     }
 }
 

@@ -3,8 +3,8 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use consensus::genesis::Genesis;
+use consensus::link::EpochChain;
 use consensus::proof::{ProofError, ProvenValue, ValueProof};
-use consensus::verify::Verifier;
 use consensus::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
@@ -143,7 +143,7 @@ impl ResultView {
     }
 
     /// The result that a proof shows.
-    pub fn proven(proven: &ProvenValue, genesis: &Genesis, proof: &ValueProof, phases_ms: Option<Phases>) -> Self {
+    pub fn proven(proven: &ProvenValue, proof: &ValueProof, phases_ms: Option<Phases>) -> Self {
         let (value, value_b64) = match std::str::from_utf8(&proven.proposal.value) {
             Ok(text) => (Some(text.to_owned()), None),
             Err(_) => (None, Some(BASE64.encode(&proven.proposal.value))),
@@ -158,7 +158,7 @@ impl ResultView {
             block_hash: Some(proven.block_hash.to_string()),
             epoch: Some(proven.epoch.get()),
             view: Some(proven.view.get()),
-            leader: genesis.config.member(proven.leader).map(|member| member.name.clone()),
+            leader: Some(proven.leader_name.clone()),
             threshold: Some(proven.threshold),
             path: Some(proven.path.name().to_owned()),
             finalized_by_height: Some(proven.finalized_by_height.get()),
@@ -171,19 +171,18 @@ impl ResultView {
 
     /// Recomputes every field but `phases_ms` from proof and genesis, and fails on any difference.
     pub fn verify(&self, genesis: &Genesis) -> Result<ProvenValue, VerifyError> {
-        let verifier = Verifier::new(genesis.config.clone(), genesis.chain_id());
-        self.verify_with(&verifier, genesis)
+        self.verify_with(&mut EpochChain::new(genesis))
     }
 
-    /// Like [`Self::verify`] with a verifier made before, for many results of one network.
-    pub fn verify_with(&self, verifier: &Verifier, genesis: &Genesis) -> Result<ProvenValue, VerifyError> {
+    /// Like [`Self::verify`] with the epochs known from results verified before, of one network.
+    pub fn verify_with(&self, chain: &mut EpochChain) -> Result<ProvenValue, VerifyError> {
         if self.state != State::Final {
             return Err(VerifyError::NotFinal(self.state));
         }
         let bytes = BASE64.decode(self.proof_b64.as_ref().ok_or(VerifyError::NoProof)?)?;
         let proof = ValueProof::from_bytes(&bytes).map_err(ProofError::from)?;
-        let proven = proof.verify_with(verifier)?;
-        let shown = Self::proven(&proven, genesis, &proof, self.phases_ms);
+        let proven = proof.verify_with(chain)?;
+        let shown = Self::proven(&proven, &proof, self.phases_ms);
         let (said, shows) = (fields(self), fields(&shown));
         for ((field, found), (_, proven)) in said.into_iter().zip(shows) {
             if found != proven {
@@ -282,6 +281,14 @@ pub struct StatusView {
     pub level: u32,
     /// Epoch.
     pub epoch: u64,
+    /// When the epoch began: the time of the block that it stands on, microseconds since the Unix epoch.
+    pub epoch_began_us: u64,
+    /// From then on the next block closes the epoch.
+    pub epoch_ends_us: u64,
+    /// Epochs since this validator's session key came into use; 0 is a key renewed for this epoch.
+    pub key_age_epochs: u64,
+    /// This home lacks the session key that the network names for it: the node watches and does not vote.
+    pub observes: bool,
     /// Current view.
     pub view: u64,
     /// Last final block's height.
@@ -363,6 +370,14 @@ pub struct ValidatorView {
     pub address: String,
     /// Its session key: algorithm and base64.
     pub session_key: String,
+    /// The epoch since which the session key is in use.
+    pub key_since_epoch: u64,
+    /// Epochs since then.
+    pub key_age_epochs: u64,
+    /// It did not renew its key for this epoch.
+    pub key_flagged: bool,
+    /// It has not renewed its key for too long: its votes do not count until it does.
+    pub key_overdue: bool,
     /// Whether it is this node.
     pub this_node: bool,
     /// Whether its link is up.

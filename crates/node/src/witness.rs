@@ -113,6 +113,15 @@ impl Witness {
         }
     }
 
+    /// A new epoch has begun: views start anew.
+    pub(crate) fn entered_epoch(&self) {
+        let mut inner = lock(&self.inner);
+        inner.final_view = 0;
+        inner.voters.clear();
+        inner.due.clear();
+        inner.seen.iter_mut().filter_map(|seen| seen.last_vote.as_mut()).for_each(|last| last.view = 0);
+    }
+
     /// A vote of a validator for some views.
     pub(crate) fn voted(&self, signer: u16, views: impl IntoIterator<Item = u64>, now: Timestamp) {
         let mut inner = lock(&self.inner);

@@ -1,18 +1,19 @@
-//! The network of a scenario: its genesis, and session keys from fixed seeds.
+//! The network of a scenario: its genesis, and keys from fixed seeds.
 
 use std::sync::Arc;
 
-use consensus::config::{EpochConfig, LeaderSchedule, Limits, Member, SecurityPolicy, ThresholdRatios};
+use consensus::config::{EpochConfig, IdentityKey, LeaderSchedule, Limits, Member, SecurityPolicy, ThresholdRatios};
 use consensus::genesis::Genesis;
 use consensus::params::{Ratio, derive};
 use consensus::types::{Epoch, Timestamp};
 use crypto::{SecurityLevel, SignatureAlgorithm, SigningKey};
 
+use crate::keys::Keys;
 use crate::scenario::{START_US, Scenario};
 
-/// A network for tests: the genesis and the session keys, made from fixed seeds at the classical level (fast and repeatable). The bytes
+/// A network for tests: the genesis and the keys, made from fixed seeds at the classical level (fast and repeatable). The bytes
 /// of messages are counted at the scenario's level all the same.
-pub fn network(scenario: &Scenario) -> Result<(Genesis, Vec<SigningKey>), String> {
+pub fn network(scenario: &Scenario) -> Result<(Genesis, Vec<Keys>), String> {
     let lo = Ratio::new(6_000).map_err(|e| e.to_string())?;
     let hi = Ratio::new(8_000).map_err(|e| e.to_string())?;
     let base = Ratio::new(6_700).map_err(|e| e.to_string())?;
@@ -28,14 +29,16 @@ pub fn network(scenario: &Scenario) -> Result<(Genesis, Vec<SigningKey>), String
         };
         let session = SigningKey::from_seed(SignatureAlgorithm::Ed25519, &seed(1)).map_err(|e| e.to_string())?;
         let link = SigningKey::from_seed(SignatureAlgorithm::Ed25519, &seed(2)).map_err(|e| e.to_string())?;
+        let identity = SigningKey::from_seed(SignatureAlgorithm::Ed25519, &seed(3)).map_err(|e| e.to_string())?;
         members.push(Member {
             name: format!("v{index}"),
             address: format!("sim:{}", index + 1),
             session_key: session.public_key(),
             link_key: link.public_key(),
-            identity_key: None,
+            identity_key: Some(IdentityKey::from(&identity.public_key())),
+            session_since: Epoch::ZERO,
         });
-        keys.push(session);
+        keys.push(Keys::new(index, session, identity));
     }
     let config = EpochConfig {
         epoch: Epoch::ZERO,
@@ -52,7 +55,7 @@ pub fn network(scenario: &Scenario) -> Result<(Genesis, Vec<SigningKey>), String
             max_timeout_ms: 3_600_000,
             clock_drift_ms_max: 500,
             finality_lag_views: 4,
-            key_rotation_interval_s: 3_600,
+            key_rotation_interval_s: scenario.rotation_s,
         },
     };
     let genesis = Genesis { network: "sim".to_owned(), created: Timestamp::new(START_US), config: Arc::new(config) };

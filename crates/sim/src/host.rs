@@ -1,24 +1,30 @@
 //! One simulated process: an engine, its keys, a disk that may tear, a clock that may drift, processors that may be busy.
 
+use std::sync::Arc;
+
 use consensus::codec::Encode;
+use consensus::epoch::EpochContext;
 use consensus::header::HEADER_TAG;
 use consensus::records::Table;
 use consensus::replica::{SignRequest, Ticket};
-use consensus::types::{Timestamp, ValidatorIndex};
+use consensus::types::{Epoch, Timestamp, ValidatorIndex};
 use consensus::vote::BUNDLE_TAG;
-use crypto::SigningKey;
+use crypto::PublicKey;
 use engine::records::StoreRecords;
 use engine::{Effect, Engine, EngineConfig, Input};
 use storage::{ByteStore, MemStore};
 
 use crate::attack::Attack;
+use crate::keys::Keys;
 use crate::scenario::{Cpu, START_US};
 
 /// One simulated process.
 pub(crate) struct Host {
     pub(crate) validator: ValidatorIndex,
     pub(crate) setup: EngineConfig,
-    pub(crate) key: SigningKey,
+    pub(crate) keys: Arc<Keys>,
+    /// The epoch that the running process is in.
+    pub(crate) epoch: Epoch,
     pub(crate) disk: MemStore,
     /// `None` while the process is down.
     pub(crate) engine: Option<Engine>,
@@ -79,12 +85,13 @@ struct Processors {
 }
 
 impl Host {
-    pub(crate) fn new(setup: EngineConfig, validator: ValidatorIndex, key: SigningKey, clock: Clock) -> Self {
+    pub(crate) fn new(setup: EngineConfig, validator: ValidatorIndex, keys: Arc<Keys>, clock: Clock) -> Self {
         let disk = MemStore::new(Table::ALL.len());
         Self {
             validator,
             setup,
-            key,
+            keys,
+            epoch: Epoch::ZERO,
             disk,
             engine: None,
             attack: None,
@@ -103,6 +110,7 @@ impl Host {
         let records = StoreRecords(self.disk.reader());
         let mut engine = Engine::restore(&self.setup, &records, &mut effects).map_err(|e| e.to_string())?;
         let height = engine.status().last_committed.height.get();
+        self.epoch = engine.status().epoch;
         engine.start(self.clock.local(now), &mut effects);
         self.engine = Some(engine);
         self.wake_at = None;
@@ -124,12 +132,25 @@ impl Host {
         }
     }
 
-    pub(crate) fn sign(&self, request: &SignRequest) -> Result<Vec<u8>, String> {
+    /// The epoch that the process is in, or was in when it died.
+    pub(crate) fn context(&self) -> Arc<EpochContext> {
+        let context = self.engine.as_ref().map(|engine| engine.replica().context());
+        Arc::clone(context.unwrap_or(&self.setup.genesis))
+    }
+
+    pub(crate) fn sign(&self, request: &SignRequest, key: &PublicKey) -> Result<Vec<u8>, String> {
+        let epoch = match request {
+            SignRequest::Header(header) => header.epoch,
+            SignRequest::Votes(body) => body.epoch,
+        };
+        if epoch != self.epoch {
+            return Err(format!("it is in epoch {} and is asked to sign in epoch {epoch}", self.epoch));
+        }
         let (tag, bytes) = match request {
             SignRequest::Header(header) => (HEADER_TAG, header.to_bytes()),
             SignRequest::Votes(body) => (BUNDLE_TAG, body.to_bytes()),
         };
-        self.key.sign(tag, &bytes).map_err(|e| e.to_string())
+        self.keys.session(key).ok_or("the key is erased")?.sign(tag, &bytes).map_err(|e| e.to_string())
     }
 
     /// When a message with this many signatures to verify that arrives now has been taken by the core.

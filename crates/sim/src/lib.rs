@@ -10,6 +10,7 @@ pub mod attack;
 mod genesis;
 mod host;
 pub mod invariants;
+pub mod keys;
 pub mod network;
 pub mod plot;
 mod queue;

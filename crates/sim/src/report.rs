@@ -93,6 +93,12 @@ pub struct Report {
     pub longest_wait_in_views: u64,
     /// Highest view of any honest host.
     pub view: u64,
+    /// Highest epoch that any host has entered.
+    pub epoch: u64,
+    /// Lowest epoch of an honest host that is up at the end.
+    pub lowest_epoch: u64,
+    /// Session keys that were renewed in all closings together.
+    pub rotations: u64,
     /// Views that became no final block.
     pub lost_views: u64,
     /// Median time from submission to finality anywhere, in microseconds.

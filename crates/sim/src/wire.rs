@@ -34,11 +34,11 @@ pub(crate) fn cost(message: &Message, level: SecurityLevel) -> Cost {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use consensus::types::View;
+    use consensus::types::{Epoch, View};
 
     #[test]
     fn a_hint_has_no_signature_and_a_frame() {
-        let cost = cost(&Message::Hint(View::new(1)), SecurityLevel::Level768);
-        assert_eq!(cost, Cost { bytes: 9 + FRAME_BYTES, signatures: 0 });
+        let cost = cost(&Message::Hint(Epoch::ZERO, View::new(1)), SecurityLevel::Level768);
+        assert_eq!(cost, Cost { bytes: 17 + FRAME_BYTES, signatures: 0 });
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use consensus::verify::Verifier;
+use consensus::link::EpochChain;
 use node::home::Home;
 use node::setup::LocalNetwork;
 use node::views::ResultView;
@@ -75,9 +75,9 @@ impl Summary {
 
 /// What is known so far.
 struct Tally<'a> {
-    network: &'a LocalNetwork,
     children: Mutex<&'a mut Children>,
-    verifier: Verifier,
+    /// The epochs verified so far.
+    chain: Mutex<EpochChain>,
     total: usize,
     finals: AtomicUsize,
     verified: AtomicUsize,
@@ -120,7 +120,15 @@ impl Tally<'_> {
 
     /// Checks the certificate as a stranger would, and that it is for what was proposed.
     fn check(&self, settled: &Settled<'_>, view: &ResultView) -> Result<(), String> {
-        let proven = view.verify_with(&self.verifier, &self.network.genesis).map_err(|error| error.to_string())?;
+        // Verified outside the lock, on a copy that shares what is known.
+        let known = || self.chain.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut chain = known().clone();
+        let proven = view.verify_with(&mut chain).map_err(|error| error.to_string())?;
+        let mut shared = known();
+        if chain.newest().epoch() > shared.newest().epoch() {
+            *shared = chain;
+        }
+        drop(shared);
         if proven.id != settled.id || proven.proposal != *settled.proposal {
             return Err("the certificate is for another proposal".to_owned());
         }
@@ -152,9 +160,8 @@ pub(super) fn run(
 ) -> Outcome<Summary> {
     let (genesis, clients) = (&network.genesis, clients(network)?);
     let tally = Tally {
-        network,
         children: Mutex::new(children),
-        verifier: Verifier::new(genesis.config.clone(), genesis.chain_id()),
+        chain: Mutex::new(EpochChain::new(genesis)),
         total: drafts.len(),
         finals: AtomicUsize::new(0),
         verified: AtomicUsize::new(0),

@@ -18,6 +18,8 @@ use crate::input::environment;
 
 /// Longest time to reach a peer's port.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Certificates lie beside the keys and are public.
+pub(crate) const PUBLIC_SUFFIX: &str = ".cert.pem";
 /// A network of this many validators is tried to see whether thresholds can be safe …
 const LARGEST_TRIED: usize = 100;
 /// … and of this many to show why not.
@@ -87,6 +89,9 @@ fn keys(home: &Home, report: &mut Report) {
     }
     for path in paths {
         let Ok(metadata) = fs::metadata(&path) else { continue };
+        if path.to_string_lossy().ends_with(PUBLIC_SUFFIX) {
+            continue;
+        }
         let mode = metadata.mode() & 0o777;
         if mode & 0o077 != 0 {
             well = false;
@@ -211,10 +216,10 @@ fn exposure(config: &Config, report: &mut Report) {
 
 /// Who uses the node's ports; the node's URL if it does.
 fn ports(home: &Home, config: &Config, genesis: Option<&Genesis>, report: &mut Report) -> Option<String> {
-    let api = reachable(config.api.listen);
-    let url = format!("http://{api}");
-    let status = Client::new(&url).ok().and_then(|client| client.status().ok());
-    if let Some(status) = &status {
+    let (api, guarded) = (reachable(config.api.listen), is_guarded(config));
+    let url = format!("{}://{api}", if guarded { "https" } else { "http" });
+    let status = Client::new(&url).and_then(|client| Ok(client.status()?));
+    if let Ok(status) = status {
         let chain = genesis.map(|genesis| genesis.chain_id().to_string());
         let own = config.node.name.as_ref().is_none_or(|name| *name == status.name)
             && chain.is_none_or(|chain| chain == status.chain_id);
@@ -227,6 +232,19 @@ fn ports(home: &Home, config: &Config, genesis: Option<&Genesis>, report: &mut R
             config.api.listen,
             format!("is served by validator {} of network {}", status.name, status.network),
             format!("stop that one, or give the validator of {} another api.listen", home.root().display()),
+        );
+        return None;
+    }
+    if (guarded || config.api.require_tokens) && TcpStream::connect_timeout(&api, CONNECT_TIMEOUT).is_ok() {
+        report.info(
+            "protected",
+            config.api.listen,
+            "HTTP here wants TLS or a token, so the node itself was not examined",
+            format!(
+                "give --ca-file {} and --token-file (agent-mesh token create --home {} --name doctor)",
+                home.keys().join("api.cert.pem").display(),
+                home.root().display()
+            ),
         );
         return None;
     }
@@ -256,6 +274,11 @@ fn ports(home: &Home, config: &Config, genesis: Option<&Genesis>, report: &mut R
         );
     }
     None
+}
+
+/// Whether HTTP is served with TLS.
+fn is_guarded(config: &Config) -> bool {
+    config.api.tls || !config.api.listen.ip().is_loopback() && !config.api.allow_plain_http
 }
 
 /// Where this machine reaches what listens on an address.

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use crate::client::{Client, DEFAULT_NODE};
 use crate::failure::{FAILED, Failure, Outcome, UNREACHABLE};
 use crate::output::{Output, print_document};
-pub(crate) use home::listing;
+pub(crate) use home::{PUBLIC_SUFFIX, listing};
 use node::Snapshot;
 pub(crate) use report::Report;
 

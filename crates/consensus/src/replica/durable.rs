@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crypto::Digest;
 
 use super::{Admit, CommittedBlock, Effect, Payloads, Recipient, Replica, SignRequest, Ticket, Tip};
+use crate::epoch::EpochContext;
 use crate::header::SignedHeader;
 use crate::message::Message;
 use crate::mutation::{Mutation, mutated};
@@ -22,6 +23,8 @@ pub(super) enum Withheld {
     Proposal(Arc<SignedHeader>),
     /// Tell results.
     Publish(Vec<CommittedBlock>),
+    /// Leave the epoch.
+    Closed(Arc<EpochContext>),
 }
 
 impl Replica {
@@ -33,7 +36,8 @@ impl Replica {
         signature: Vec<u8>,
         effects: &mut Vec<Effect>,
     ) {
-        match self.signing.remove(&ticket) {
+        let asked = self.signing.remove(&ticket).filter(|_| !self.closed);
+        match asked {
             Some(SignRequest::Votes(body)) => {
                 let bundle = Arc::new(Bundle::new(body, signature));
                 self.write_vote(Vote::Bundle(Arc::clone(&bundle)));
@@ -69,7 +73,7 @@ impl Replica {
             match withheld {
                 Withheld::Votes(bundle) => {
                     self.ingest_vote(&Vote::Bundle(Arc::clone(&bundle)), Admit::Mine, effects);
-                    if bundle.statements().iter().any(|statement| !self.is_stale(statement.view())) {
+                    if !self.closed && bundle.statements().iter().any(|statement| !self.is_stale(statement.view())) {
                         let message = Message::Vote(Bundle::clone(&bundle));
                         effects.push(Effect::Send { to: Recipient::All, message });
                     }
@@ -77,7 +81,7 @@ impl Replica {
                 Withheld::Proposal(header) => {
                     self.ingest_vote(&Vote::Header(Arc::clone(&header)), Admit::Mine, effects);
                     let (view, hash) = (header.header().view, header.hash());
-                    if self.is_stale(view) {
+                    if self.closed || self.is_stale(view) {
                         continue;
                     }
                     let state = self.state(view);
@@ -89,6 +93,7 @@ impl Replica {
                     effects.push(Effect::Send { to: Recipient::All, message: self.proposal_message(&header) });
                 }
                 Withheld::Publish(blocks) => effects.push(Effect::Publish(blocks)),
+                Withheld::Closed(next) => effects.push(Effect::Closed(next)),
             }
         }
     }
@@ -124,7 +129,8 @@ impl Replica {
             self.unwritten.push(Write::Header(Arc::clone(&block.header)));
         }
         if let Some(body) = block.body.as_ref().filter(|_| !block.body_stored) {
-            self.unwritten.push(Write::Body(block.header.header().view, *hash, Arc::clone(body)));
+            let header = block.header.header();
+            self.unwritten.push(Write::Body(header.epoch, header.view, *hash, Arc::clone(body)));
             block.body_stored = true;
         }
     }
@@ -157,7 +163,7 @@ impl Replica {
                 self.pace.work = true;
             }
             if !kept && (block.header_stored || block.body_stored) {
-                self.unwritten.push(Write::DropBlock(block.header.header().view, hash));
+                self.unwritten.push(Write::DropBlock(self.config.epoch, block.header.header().view, hash));
             }
         }
         self.accused.retain(|(at, _)| *at > view);
@@ -165,6 +171,8 @@ impl Replica {
 
     /// Takes back what the store holds. Call once, before [`Replica::start`].
     pub fn restore(&mut self, durable: &Durable) {
+        self.gathered = durable.gathered.clone();
+        self.system_heights.clone_from(&durable.system_heights);
         if let Some((_, header)) = &durable.last {
             self.last_final = Tip::of(header);
             self.last_committed = self.last_final;

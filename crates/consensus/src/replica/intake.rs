@@ -52,6 +52,7 @@ impl Replica {
             Content::FinalChain(chain) => {
                 self.take_chain(now, &chain, effects);
                 self.pulls.answered(from);
+                self.ask_on(now, from, effects);
             }
             Content::Hint(view) => {
                 self.heard(from, view);
@@ -60,7 +61,9 @@ impl Replica {
                 }
             }
             // The engine takes these before they get here.
-            Content::Forward(_) | Content::Fetch(_) | Content::Held(_) => effects.push(Effect::Dropped("not_for_core")),
+            Content::Forward(_) | Content::System(_) | Content::Fetch(_) | Content::Held(_) => {
+                effects.push(Effect::Dropped("not_for_core"));
+            }
         }
     }
 

@@ -6,10 +6,12 @@ use crypto::Digest;
 
 use super::observe::Observation;
 use crate::body::{Body, Proposal};
+use crate::epoch::{EpochContext, SystemError};
 use crate::evidence::Evidence;
 use crate::header::{Header, SignedHeader};
 use crate::message::Message;
 use crate::records::Write;
+use crate::system::SystemTx;
 use crate::types::{Height, Timestamp, ValidatorIndex, View};
 use crate::verify::{Content, Verified};
 use crate::vote::BundleBody;
@@ -173,6 +175,10 @@ pub enum Effect {
     },
     /// A validator broke the rules.
     Evidence(Box<Evidence>),
+    /// The epoch is over, and that is durable: this replica says nothing more; the next one begins in this epoch.
+    Closed(Arc<EpochContext>),
+    /// Something that cannot be while fewer validators are Byzantine than the parameters allow: stop.
+    Fatal(String),
     /// For whoever advises.
     Observed(Observation),
     /// Something was dropped; a short reason for metrics.
@@ -237,6 +243,12 @@ pub enum InvalidBody {
     /// The length in the header is not the body's.
     #[error("the header names another body length")]
     Length,
+    /// A system transaction.
+    #[error("a system transaction is not valid: {0}")]
+    System(#[from] SystemError),
+    /// What the header says of the epoch's end.
+    #[error("the block errs about the end of the epoch: {0}")]
+    Epoch(&'static str),
 }
 
 /// What the replica asks about values; the engine answers. `ancestors` are the bodies above the last committed block, newest first.
@@ -249,6 +261,12 @@ pub trait Payloads {
 
     /// The proposals for a block of this time with a body of at most `max_bytes`, best first. May be none.
     fn build(&mut self, time: Timestamp, ancestors: &[Arc<Body>], max_bytes: usize) -> Vec<(Digest, Arc<Proposal>)>;
+
+    /// System transactions that wait for a block; each passes [`crate::epoch::EpochContext::check`].
+    fn system(&self) -> Vec<Arc<SystemTx>>;
+
+    /// Whether a system transaction with this hash was checked before.
+    fn is_checked(&self, hash: &Digest) -> bool;
 
     /// Whether a body may follow these ancestors in a block of this time.
     fn check(&self, time: Timestamp, body: &Body, ancestors: &[Arc<Body>]) -> Result<(), InvalidBody>;

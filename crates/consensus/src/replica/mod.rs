@@ -8,8 +8,10 @@
 //! - [`durable`]: D1–D4, what is written before what is said.
 //! - [`observe`]: what is told to whoever advises.
 //! - [`tree`]: blocks above the last committed one.
+//! - [`closing`]: the end of the epoch (section 7).
 
 mod batch;
+mod closing;
 mod durable;
 mod intake;
 mod io;
@@ -36,6 +38,7 @@ pub use tree::Tip;
 
 use crate::certificate::FinalityCertificate;
 use crate::config::{EpochConfig, SharedConfig};
+use crate::epoch::{EpochContext, EpochStart, Gathered};
 use crate::header::{Header, SignedHeader};
 use crate::mutation::{Mutation, mutated};
 use crate::records::{VoteKey, Write};
@@ -86,6 +89,7 @@ struct TipProof {
 /// One replica. Deterministic: the same inputs at the same times give the same effects.
 #[derive(Clone, Debug)]
 pub struct Replica {
+    context: Arc<EpochContext>,
     config: SharedConfig,
     chain_id: Digest,
     /// My index; an observer has none and never votes.
@@ -107,6 +111,12 @@ pub struct Replica {
     proven: Option<(Tip, TipProof)>,
     /// Highest block whose body is applied.
     last_committed: Tip,
+    /// What the epoch's chain has gathered up to there.
+    gathered: Gathered,
+    /// Heights of committed blocks of this epoch that hold system transactions.
+    system_heights: Vec<Height>,
+    /// The closing block is final: nothing more is voted for or proposed.
+    closed: bool,
 
     pace: pace::Pace,
     batch: batch::Batch,
@@ -115,6 +125,8 @@ pub struct Replica {
     helpers: BTreeMap<ValidatorIndex, View>,
     /// q_v stays at q_min below this view.
     cautious_until: View,
+    /// Validators whose votes do not count, because their session key is too old.
+    void: BTreeSet<ValidatorIndex>,
     /// Validators whose last led view was nullified and that have been silent since.
     silent: BTreeSet<ValidatorIndex>,
     /// Validators whose last turn ended in a Nullification, until a block of theirs becomes final.
@@ -147,7 +159,16 @@ impl Replica {
         me: Option<ValidatorIndex>,
         settings: Settings,
     ) -> Self {
-        let genesis = Tip { view: View::ZERO, height: Height::ZERO, hash: chain_id, time: created };
+        Self::in_epoch(Arc::new(EpochContext::genesis(config, chain_id, created)), me, settings)
+    }
+
+    /// A replica at the start of an epoch.
+    pub fn in_epoch(context: Arc<EpochContext>, me: Option<ValidatorIndex>, settings: Settings) -> Self {
+        let EpochStart { height, hash, time } = context.start;
+        let start = Tip { view: View::ZERO, height, hash, time };
+        let (config, chain_id) = (Arc::clone(&context.config), context.chain_id);
+        let void = config.void();
+        let me = me.filter(|me| !void.contains(me));
         let advice =
             Advice { threshold: config.quorum.q_min(), hedge_us: settings.hedge_us, delta_us: None, batch_delay_us: 0 };
         Self {
@@ -156,15 +177,19 @@ impl Replica {
             view: View::new(1),
             views: BTreeMap::new(),
             tree: tree::Tree::default(),
-            last_final: genesis,
+            last_final: start,
             tip_proof: None,
             proven: None,
-            last_committed: genesis,
+            last_committed: start,
+            gathered: Gathered::default(),
+            system_heights: Vec::new(),
+            closed: false,
             pace: pace::Pace::new(&settings),
             batch: batch::Batch::default(),
             pulls: pull::Pulls::default(),
             helpers: BTreeMap::new(),
             cautious_until: View::ZERO,
+            void,
             silent: BTreeSet::new(),
             failed_turn: BTreeSet::new(),
             accused: BTreeSet::new(),
@@ -177,12 +202,20 @@ impl Replica {
             next_ticket: 0,
             started: false,
             observed: Vec::new(),
-            seen_now: created,
+            seen_now: time,
             configured: settings,
             settings,
+            context,
             config,
             chain_id,
         }
+    }
+
+    /// Goes on where the replica of the epoch before ended: its tickets are not used again, its pace and advice still hold.
+    pub fn succeed(&mut self, before: &Self) {
+        self.next_ticket = before.next_ticket;
+        self.advice = before.advice;
+        self.pace.timer_us = before.pace.timer_us;
     }
 
     /// Begins: enters the first view at `now`. Call once, after [`Replica::restore`] if there is anything to restore.
@@ -214,9 +247,21 @@ impl Replica {
 
     /// Evaluates every rule until nothing changes, then signs what was decided.
     fn advance(&mut self, now: Timestamp, payloads: &mut dyn Payloads, effects: &mut Vec<Effect>) {
+        while self.closed {
+            // Section 7e: nothing more is said in this epoch. What is final is applied once its bodies are here.
+            if !self.commit(payloads, effects) {
+                self.outbox.clear();
+                self.seen_now = now;
+                self.pull_on_time(now, effects);
+                return;
+            }
+        }
         loop {
             let mut changed = self.note_certificates();
             changed |= self.commit(payloads, effects); // R7
+            if self.closed {
+                return self.advance(now, payloads, effects);
+            }
             changed |= self.enter(now, payloads, effects); // R1
             changed |= self.notarize(now, payloads); // R3
             changed |= self.release(now); // R5
@@ -248,6 +293,16 @@ impl Replica {
     /// The chain id.
     pub const fn chain_id(&self) -> Digest {
         self.chain_id
+    }
+
+    /// The epoch.
+    pub const fn context(&self) -> &Arc<EpochContext> {
+        &self.context
+    }
+
+    /// What the epoch's chain has gathered up to the last committed block.
+    pub const fn gathered(&self) -> &Gathered {
+        &self.gathered
     }
 
     /// The current view.

@@ -115,14 +115,16 @@ impl Replica {
     }
 
     /// When values in blocks that are not final count as waiting: finality should have come by then.
-    fn settle_at(&self) -> Timestamp {
+    pub(super) fn settle_at(&self) -> Timestamp {
         self.pace.entered_at.after_us(2 * self.settings.delta_us)
     }
 
     /// A block with values that has my vote, or is notarized, is not final yet: its proposals are pending (section 6).
     fn is_unsettled(&self) -> bool {
         let has_values = |hash: &Digest| {
-            self.tree.get(hash).and_then(|block| block.body.as_ref()).is_some_and(|body| !body.is_empty())
+            self.tree.get(hash).is_some_and(|block| {
+                block.header.header().is_sealed() || block.body.as_ref().is_some_and(|body| !body.is_empty())
+            })
         };
         self.views.values().any(|state| state.lock.iter().chain(&state.notarized).any(has_values))
     }
@@ -150,7 +152,7 @@ impl Replica {
             self.pace.armed_at = Some(now);
         }
         let Some(me) = self.me else { return };
-        let message = Message::Hint(self.view);
+        let message = Message::Hint(self.config.epoch, self.view);
         let signing = !self.pace.proposal_bodies.is_empty();
         if header_seen || signing {
             return;
@@ -181,11 +183,17 @@ impl Replica {
 
     /// When the replica wants [`super::Input::Tick`] next, if nothing else happens before.
     pub fn next_deadline(&self) -> Timestamp {
+        if self.closed {
+            return self.next_pull();
+        }
         let mut next = self.heartbeat_at();
         if self.pace.armed_at.is_some() {
             next = Timestamp::new(u64::MAX);
         } else if self.is_unsettled() {
             next = next.min(self.settle_at());
+        }
+        if self.settle_at() > self.seen_now && self.leads(self.view) && self.is_unsettled() {
+            next = next.min(self.settle_at()); // a carrier may be due then
         }
         if let Some(at) = self.pace.timer_deadline().filter(|_| !self.pace.expired) {
             next = next.min(at);

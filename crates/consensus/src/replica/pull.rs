@@ -8,7 +8,7 @@ use super::{Effect, Recipient, Replica};
 use crate::bounds::{FAR_BEHIND_BLOCKS, MAX_ANSWER_ITEMS};
 use crate::header::SignedHeader;
 use crate::message::{Answer, Message, Status};
-use crate::types::{Timestamp, ValidatorIndex, View};
+use crate::types::{Epoch, Timestamp, ValidatorIndex, View};
 use crate::votes::Vote;
 
 /// Answers that one peer may still owe.
@@ -35,6 +35,8 @@ pub(super) struct Pulls {
     open: BTreeMap<ValidatorIndex, u32>,
     /// The highest last final view that each peer has told.
     finals: BTreeMap<ValidatorIndex, View>,
+    /// The epoch of peers that are in a later one.
+    epochs: BTreeMap<ValidatorIndex, Epoch>,
     /// When a large body was last sent to a peer: it is given a view timer to arrive before it is sent again.
     sent_bodies: BTreeMap<(ValidatorIndex, Digest), Timestamp>,
     last_to_all: Option<Timestamp>,
@@ -71,6 +73,38 @@ impl Replica {
         *entry = view.max(*entry);
     }
 
+    /// A peer has left this epoch. It is asked for the closing block, unless that becomes final here in a moment anyway.
+    pub fn heard_epoch(&mut self, now: Timestamp, from: ValidatorIndex, epoch: Epoch) {
+        if epoch > self.config.epoch {
+            self.pulls.epochs.insert(from, epoch);
+            let at = now.after_us(self.grace_us());
+            self.pulls.waiting.entry(from).or_insert(at);
+        }
+    }
+
+    /// A piece of the chain has come from a peer that is in a later epoch: there is more.
+    pub(super) fn ask_on(&mut self, now: Timestamp, from: ValidatorIndex, effects: &mut Vec<Effect>) {
+        if self.pulls.epochs.contains_key(&from) && !self.closed {
+            self.ask(now, from, effects);
+        }
+    }
+
+    /// A Status of another epoch: who is behind gets final blocks, which end with the closing block and its proof (section 7e).
+    fn answer_elsewhere(&mut self, now: Timestamp, from: ValidatorIndex, status: &Status, effects: &mut Vec<Effect>) {
+        self.heard_epoch(now, from, status.epoch);
+        if status.epoch > self.config.epoch || status.committed_height >= self.last_committed.height {
+            return;
+        }
+        let (above, upto) = (status.committed_height, self.last_committed.height);
+        if !self.may_answer(now, from) {
+            effects.push(Effect::Dropped("status_rate"));
+        } else if above.get().saturating_add(FAR_BEHIND_BLOCKS) < upto.get() {
+            effects.push(Effect::TellHeld(from));
+        } else {
+            effects.push(Effect::ServeChain { to: from, above });
+        }
+    }
+
     /// How long a peer that seems to be ahead by one view is given before it is asked: messages of one view cross each other all the
     /// time, and what is missing then is already on the way (docs/decisions/0003).
     fn grace_us(&self) -> u64 {
@@ -83,7 +117,7 @@ impl Replica {
         let gap = heard.get().saturating_sub(self.view.get());
         if gap > 1 {
             self.ask(now, from, effects);
-        } else if gap == 1 || self.lacks_something() {
+        } else if gap == 1 || self.lacks_something() || self.pulls.epochs.contains_key(&from) {
             let at = now.after_us(self.grace_us());
             self.pulls.waiting.entry(from).or_insert(at);
         } else {
@@ -130,7 +164,8 @@ impl Replica {
             self.pulls.waiting.iter().filter(|(_, at)| **at <= now).map(|(peer, _)| *peer).collect();
         for peer in due {
             self.pulls.waiting.remove(&peer);
-            let ahead = self.pulls.heard.get(&peer).is_some_and(|view| *view > self.view)
+            let ahead = self.pulls.epochs.contains_key(&peer)
+                || self.pulls.heard.get(&peer).is_some_and(|view| *view > self.view)
                 || self.pulls.finals.get(&peer).is_some_and(|view| *view > self.last_final.view);
             if ahead || self.lacks_something() {
                 self.ask(now, peer, effects);
@@ -159,6 +194,9 @@ impl Replica {
             .filter_map(|state| state.lock.and_then(|hash| self.tree.get(&hash)))
             .map(|block| block.seen_at)
             .min();
+        if self.closed {
+            return (self.last_final != self.last_committed).then_some(self.pace.entered_at);
+        }
         match (in_view, unfinal) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
@@ -182,7 +220,7 @@ impl Replica {
     }
 
     /// A link is up again: tell the peer where I am and what I have said.
-    pub(super) fn greet(&mut self, peer: ValidatorIndex, effects: &mut Vec<Effect>) {
+    pub fn greet(&mut self, peer: ValidatorIndex, effects: &mut Vec<Effect>) {
         self.pulls.asked.remove(&peer);
         self.pulls.asks(peer);
         let to = Recipient::One(peer);
@@ -235,6 +273,9 @@ impl Replica {
 
     /// Answers a Status: final blocks if the peer is behind, and one minimal certificate of each kind and hash named.
     pub(super) fn answer(&mut self, now: Timestamp, from: ValidatorIndex, status: &Status, effects: &mut Vec<Effect>) {
+        if status.epoch != self.config.epoch {
+            return self.answer_elsewhere(now, from, status, effects);
+        }
         self.heard(from, status.view);
         if status.final_view > self.last_final.view {
             let told = self.pulls.finals.entry(from).or_default();

@@ -6,11 +6,11 @@ use crypto::Digest;
 
 use super::{
     CommittedBlock, Effect, EnterReason, Observation, Payloads, Replica, SignRequest, Tip, TipProof, ViewState,
-    durable::Withheld,
+    closing::GatheredAt, durable::Withheld,
 };
 use crate::body::Body;
 use crate::certificate::{FinalityCertificate, FinalityPath};
-use crate::header::Header;
+use crate::header::{BlockKind, Header};
 use crate::mutation::{Mutation, mutated};
 use crate::records::{FinalRecord, ProofPlace, Write};
 use crate::types::{Timestamp, View};
@@ -100,7 +100,8 @@ impl Replica {
             }
             let base = self.last_final;
             if parent_hash == base.hash && parent_view == base.view {
-                if header.height == base.height.next() && header.time > base.time {
+                let first = header.kind != BlockKind::Carrier && header.height == base.height.next();
+                if first && header.time > base.time {
                     path.push(at);
                     break true;
                 }
@@ -109,10 +110,8 @@ impl Replica {
             if parent_view <= base.view {
                 break false; // reaches below the last final block without meeting it
             }
-            let linked = self.tree.get(&parent_hash).is_some_and(|parent| {
-                let p = parent.header.header();
-                p.view == parent_view && header.height == p.height.next() && header.time > p.time
-            });
+            let linked =
+                self.tree.get(&parent_hash).is_some_and(|parent| header.follows(parent.header.header()).is_ok());
             if !linked || !self.is_notarized(parent_view, &parent_hash) {
                 break false;
             }
@@ -190,12 +189,30 @@ impl Replica {
         let Some(parent) = self.best_parent(view) else { return false };
         let Some(ancestors) = self.tree.bodies(&parent.hash, &self.last_committed) else { return false };
         let time = now.max(parent.time.after_us(MIN_BLOCK_STEP_US));
-        let items = payloads.build(time, &ancestors, self.batch_bytes());
-        if items.is_empty() && !forced {
-            self.pace.work = false; // what waited is in the chain already, or expired
-            return false;
+        let sealed = self.is_sealed(&parent.hash);
+        if sealed && now < self.settle_at() {
+            return false; // the closing block is most likely final in a moment without a carrier
         }
-        let body = Arc::new(Body::from_proposals(&self.chain_id, items));
+        let (height, items, system, kind) = if sealed {
+            (parent.height, Vec::new(), Vec::new(), BlockKind::Carrier)
+        } else {
+            let height = parent.height.next();
+            let mut gathered = GatheredAt::new(parent.hash);
+            let (system, reserved) = self.choose_system(&mut gathered, payloads);
+            let room = self.batch_bytes().min((self.config.limits.max_block_bytes as usize).saturating_sub(reserved));
+            let items = payloads.build(time, &ancestors, room);
+            if items.is_empty() && system.is_empty() && !forced {
+                self.pace.work = false; // what waited is in the chain already, or expired
+                return false;
+            }
+            let kind = self.kind_for(&mut gathered, height, time);
+            (height, items, system, kind)
+        };
+        let body = Arc::new(Body::new(&self.chain_id, system, items));
+        let threshold = match kind {
+            BlockKind::Ordinary => self.choose_threshold(view),
+            BlockKind::Closing(_) | BlockKind::Carrier => self.config.quorum.q_min() as u16,
+        };
         let header = Header {
             chain_id: self.chain_id,
             epoch: self.config.epoch,
@@ -203,12 +220,12 @@ impl Replica {
             leader: self.config.leader(view),
             parent_view: parent.view,
             parent_hash: parent.hash,
-            height: parent.height.next(),
+            height,
             payload_root: body.root(),
             payload_len: u32::try_from(body.encoded().len()).unwrap_or(u32::MAX),
-            threshold: self.choose_threshold(view),
+            threshold,
             time,
-            closing: None,
+            kind,
         };
         let hash = header.hash(self.config.hash_algorithm());
         self.state(view).lock = Some(hash);
@@ -310,14 +327,17 @@ impl Replica {
 
     /// The body's validity, judged once (section 6).
     fn judge(&mut self, hash: &Digest, body: &Arc<Body>, ancestors: &[Arc<Body>], payloads: &dyn Payloads) -> bool {
-        let Some(block) = self.tree.get_mut(hash) else { return false };
+        let Some(block) = self.tree.get(hash) else { return false };
         if let Some(valid) = block.valid {
             return valid;
         }
-        let header = block.header.header();
-        let valid =
-            body.encoded().len() == header.payload_len as usize && payloads.check(header.time, body, ancestors).is_ok();
-        block.valid = Some(valid);
+        let header = block.header.header().clone();
+        let valid = body.encoded().len() == header.payload_len as usize
+            && self.judge_epoch(&header, body, payloads).is_ok()
+            && payloads.check(header.time, body, ancestors).is_ok();
+        if let Some(block) = self.tree.get_mut(hash) {
+            block.valid = Some(valid);
+        }
         valid
     }
 
@@ -329,7 +349,8 @@ impl Replica {
         }
         let leader = self.config.leader(view);
         let timer = self.pace.timer_deadline().is_some_and(|at| now >= at);
-        let down = self.silent.contains(&leader) && self.views.get(&view).is_none_or(|s| s.headers.is_empty());
+        let down = (self.silent.contains(&leader) || self.void.contains(&leader))
+            && self.views.get(&view).is_none_or(|s| s.headers.is_empty());
         let state = self.views.entry(view).or_insert_with(|| ViewState::new(view));
         if state.lock.is_some() || state.nulled {
             return false;
@@ -473,6 +494,7 @@ impl Replica {
 
     /// Moves the last final block, forgets what it settles, and keeps what it rests on for the next flush.
     pub(super) fn advance_final(&mut self, tip: Tip, proof: TipProof) {
+        let (tip, proof) = self.without_carriers(tip, proof);
         for vote in &proof.certificate.votes {
             self.write_vote(vote.clone());
         }
@@ -490,6 +512,7 @@ impl Replica {
         self.failed_turn.remove(&self.config.leader(tip.view));
         self.last_final = tip;
         self.tip_proof = Some(proof);
+        self.closed = self.is_sealed(&tip.hash);
         self.views = self.views.split_off(&tip.view.next());
         self.outbox.retain(|statement| statement.view() > tip.view);
         for (_, block) in self.tree.iter_mut() {
@@ -518,21 +541,41 @@ impl Replica {
             let header = Arc::clone(&block.header);
             blocks.push(CommittedBlock { header, body, path, finalized_by, seen_at: block.seen_at });
         }
+        let mut closed = None;
         for block in &blocks {
-            let (view, hash) = (block.header.header().view, block.header.hash());
+            let header = block.header.header();
+            let (height, epoch, view, hash) = (header.height, header.epoch, header.view, block.header.hash());
             self.write_block(&hash);
-            let height = block.header.header().height;
             let place = if hash == tip.hash {
                 ProofPlace::Here(proof.descendants.clone(), proof.certificate.clone())
             } else {
                 ProofPlace::At(tip.height)
             };
-            self.unwritten.push(Write::Final(FinalRecord { height, view, hash, proof: place }));
+            self.unwritten.push(Write::Final(FinalRecord { height, epoch, view, hash, proof: place }));
+            self.gather(block);
             payloads.committed(block);
+            if header.closing().is_some() {
+                match self.close(block, &proof) {
+                    Ok(next) => closed = Some(next),
+                    Err(why) => {
+                        effects.push(Effect::Fatal(why));
+                        return false;
+                    }
+                }
+            }
+        }
+        if closed.is_none() && !blocks.is_empty() {
+            self.unwritten.push(Write::Gathered(self.config.epoch, self.gathered.clone()));
         }
         self.last_committed = tip;
-        self.prune(tip.view, &blocks, payloads);
-        self.persist(vec![Withheld::Publish(blocks)], effects);
+        // Of an epoch that is over nothing remains but what is final.
+        if closed.is_some() {
+            std::mem::take(&mut self.pace.proposal_bodies).values().for_each(|body| payloads.excluded(body));
+        }
+        self.prune(if closed.is_some() { View::new(u64::MAX) } else { tip.view }, &blocks, payloads);
+        let mut then = vec![Withheld::Publish(blocks)];
+        then.extend(closed.map(Withheld::Closed));
+        self.persist(then, effects);
         true
     }
 }

@@ -9,9 +9,10 @@ use super::{Advice, CommittedBlock, Effect, Input, InvalidBody, Observation, Pay
 use crate::body::{Body, Proposal};
 use crate::codec::Encode;
 use crate::config::{EpochConfig, LeaderSchedule, Limits, Member, SecurityPolicy, ThresholdRatios};
-use crate::header::{HEADER_TAG, Header, SignedHeader};
+use crate::header::{BlockKind, HEADER_TAG, Header, SignedHeader};
 use crate::message::{Answer, Message};
 use crate::params::{Ratio, derive};
+use crate::system::SystemTx;
 use crate::types::{Epoch, Timestamp, ValidatorIndex, View};
 use crate::verify::{Content, Verifier};
 use crate::vote::{BUNDLE_TAG, Bundle, BundleBody, Statement};
@@ -28,6 +29,12 @@ impl Payloads for Nothing {
     }
     fn build(&mut self, _: Timestamp, _: &[Arc<Body>], _: usize) -> Vec<(Digest, Arc<Proposal>)> {
         Vec::new()
+    }
+    fn system(&self) -> Vec<Arc<SystemTx>> {
+        Vec::new()
+    }
+    fn is_checked(&self, _: &Digest) -> bool {
+        false
     }
     fn check(&self, _: Timestamp, _: &Body, _: &[Arc<Body>]) -> Result<(), InvalidBody> {
         Ok(())
@@ -48,6 +55,7 @@ fn config(n: u16) -> Arc<EpochConfig> {
         session_key: key(index as u8 * 2),
         link_key: key(index as u8 * 2 + 1),
         identity_key: None,
+        session_since: Epoch::ZERO,
     });
     Arc::new(EpochConfig {
         epoch: Epoch::ZERO,
@@ -95,18 +103,21 @@ fn signs(effects: &[Effect]) -> bool {
 fn a_hint_wakes_the_leader_of_its_view_only() {
     // View 1 is led by validator 1. A hint for a far view is a lie or a mistake; it must not keep an idle network busy for ever.
     let (mut leader, verifier) = replica(4, 1);
-    assert!(!signs(&say(&mut leader, &verifier, START, 2, Message::Hint(View::new(1 << 60)))));
-    assert!(!signs(&say(&mut leader, &verifier, START, 2, Message::Hint(View::new(3)))));
-    assert!(signs(&say(&mut leader, &verifier, START, 2, Message::Hint(View::new(1)))), "an empty block, at once");
+    assert!(!signs(&say(&mut leader, &verifier, START, 2, Message::Hint(Epoch::ZERO, View::new(1 << 60)))));
+    assert!(!signs(&say(&mut leader, &verifier, START, 2, Message::Hint(Epoch::ZERO, View::new(3)))));
+    assert!(
+        signs(&say(&mut leader, &verifier, START, 2, Message::Hint(Epoch::ZERO, View::new(1)))),
+        "an empty block, at once"
+    );
     let (mut other, verifier) = replica(4, 3);
-    let effects = say(&mut other, &verifier, START, 2, Message::Hint(View::new(1)));
+    let effects = say(&mut other, &verifier, START, 2, Message::Hint(Epoch::ZERO, View::new(1)));
     assert!(!signs(&effects) && other.is_armed(), "the others arm their timers");
 }
 
 #[test]
 fn a_view_claimed_beyond_the_window_is_not_believed() {
     let (mut replica, verifier) = replica(4, 0);
-    say(&mut replica, &verifier, START, 2, Message::Hint(View::new(1 << 60)));
+    say(&mut replica, &verifier, START, 2, Message::Hint(Epoch::ZERO, View::new(1 << 60)));
     let status = replica.status();
     assert!(status.nullifications.len() as u64 <= crate::bounds::VIEW_WINDOW + 1, "{status:?}");
 }
@@ -144,7 +155,7 @@ fn invented_blocks_do_not_crowd_out_of_a_status_what_is_missing() {
         payload_len: Body::empty(&verifier.chain_id()).encoded().len() as u32,
         threshold: verifier.config().quorum.q_min() as u16,
         time: START.after_us(1),
-        closing: None,
+        kind: BlockKind::Ordinary,
     };
     let key = SigningKey::from_seed(SignatureAlgorithm::Ed25519, &[leader.get() as u8 * 2; 32]).unwrap();
     let signature = key.sign(HEADER_TAG, &header.to_bytes()).unwrap();
@@ -216,7 +227,7 @@ fn a_block_dated_ahead_makes_nobody_spin() {
         payload_len: body.encoded().len() as u32,
         threshold: 3,
         time: START.after_ms(600),
-        closing: None,
+        kind: BlockKind::Ordinary,
     };
     let signature = key.sign(HEADER_TAG, &header.to_bytes()).unwrap();
     let message = Message::Proposal(SignedHeader::new(header, signature), None);
@@ -233,7 +244,7 @@ fn a_block_dated_ahead_makes_nobody_spin() {
 #[test]
 fn nothing_leaves_before_it_is_durable() {
     let (mut leader, verifier) = replica(4, 1);
-    let effects = say(&mut leader, &verifier, START, 2, Message::Hint(View::new(1)));
+    let effects = say(&mut leader, &verifier, START, 2, Message::Hint(Epoch::ZERO, View::new(1)));
     let Some(Effect::Sign { ticket, .. }) = effects.iter().find(|e| matches!(e, Effect::Sign { .. })) else {
         panic!("{effects:?}");
     };
@@ -254,7 +265,7 @@ fn nothing_leaves_before_it_is_durable() {
 #[test]
 fn the_view_timer_gives_the_view_up_and_doubles() {
     let (mut replica, verifier) = replica(4, 0);
-    say(&mut replica, &verifier, START, 2, Message::Hint(View::new(1)));
+    say(&mut replica, &verifier, START, 2, Message::Hint(Epoch::ZERO, View::new(1)));
     let before = replica.view_timer_us();
     let mut effects = Vec::new();
     let late = START.after_us(before);
@@ -284,7 +295,7 @@ fn measured_delta_stays_inside_its_bounds_and_moves_the_timer() {
 #[test]
 fn what_happens_is_told() {
     let (mut leader, verifier) = replica(4, 1);
-    let effects = say(&mut leader, &verifier, START, 2, Message::Hint(View::new(1)));
+    let effects = say(&mut leader, &verifier, START, 2, Message::Hint(Epoch::ZERO, View::new(1)));
     let observed = |effects: &[Effect]| -> Vec<Observation> {
         effects.iter().filter_map(|e| if let Effect::Observed(o) = e { Some(*o) } else { None }).collect()
     };
@@ -314,7 +325,7 @@ fn a_leader_whose_turn_failed_gets_no_proposals_until_it_finishes_one() {
 #[test]
 fn a_block_waits_to_fill_as_advised_and_no_longer_than_the_operator_allows() {
     let advice = |batch_delay_us| Advice { threshold: 3, hedge_us: 0, delta_us: None, batch_delay_us };
-    let hint = || Message::Hint(View::new(1));
+    let hint = || Message::Hint(Epoch::ZERO, View::new(1));
     let advised = |delay_us| {
         let (mut leader, verifier) = replica(4, 1);
         leader.handle(START, Input::Advice(advice(delay_us)), &mut Nothing, &mut Vec::new());

@@ -10,9 +10,9 @@ use consensus::body::{Body, Proposal};
 use consensus::certificate::{FinalityCertificate, FinalityPath};
 use consensus::config::{EpochConfig, LeaderSchedule, Limits, Member, SecurityPolicy, ThresholdRatios};
 use consensus::genesis::Genesis;
-use consensus::header::{HEADER_TAG, Header, SignedHeader};
+use consensus::header::{BlockKind, HEADER_TAG, Header, SignedHeader};
 use consensus::params::{Ratio, derive};
-use consensus::proof::ValueProof;
+use consensus::proof::{Finality, ValueProof};
 use consensus::types::{Epoch, Height, Timestamp, ValidatorIndex, View};
 use consensus::vote::{BUNDLE_TAG, Bundle, BundleBody, Statement};
 use consensus::votes::Vote;
@@ -39,6 +39,7 @@ impl Network {
             session_key: session.public_key(),
             link_key: key(index as u16, 1).public_key(),
             identity_key: None,
+            session_since: Epoch::ZERO,
         });
         let config = EpochConfig {
             epoch: Epoch::ZERO,
@@ -99,7 +100,7 @@ impl Network {
             payload_len: body.encoded().len() as u32,
             threshold,
             time: Timestamp::new(time + 1_000),
-            closing: None,
+            kind: BlockKind::Ordinary,
         };
         let key = &self.keys[header.leader.as_usize()];
         let signature = key.sign(HEADER_TAG, &header.to_bytes()).unwrap();
@@ -145,8 +146,18 @@ impl Network {
             count: 3,
             siblings: body.inclusion_path(1).unwrap(),
             header,
-            descendants: vec![child.header().clone()],
-            certificate: FinalityCertificate { path, votes },
+            system: None,
+            finality: Finality::Votes(vec![child.header().clone()], FinalityCertificate { path, votes }),
+            first_link: Epoch::ZERO,
+            links: Vec::new(),
         }
+    }
+}
+
+/// The votes of a proof that has some.
+pub(crate) fn certificate(proof: &mut ValueProof) -> &mut FinalityCertificate {
+    match &mut proof.finality {
+        Finality::Votes(_, certificate) => certificate,
+        Finality::Closed(_) => panic!("a proof without votes"),
     }
 }

@@ -33,7 +33,7 @@ pub(crate) struct Network {
 pub(crate) fn network() -> &'static Network {
     static NETWORK: OnceLock<Network> = OnceLock::new();
     NETWORK.get_or_init(|| match sim::network(&sim::Scenario { validators: 4, ..sim::Scenario::default() }) {
-        Ok((genesis, keys)) => Network { genesis, keys },
+        Ok((genesis, keys)) => Network { genesis, keys: keys.iter().map(sim::keys::Keys::present).collect() },
         Err(error) => panic!("no network: {error}"),
     })
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use consensus::epoch::EpochContext;
 use consensus::evidence::EvidenceKind;
 use consensus::header::HEADER_TAG;
 use consensus::message::Message;
@@ -11,7 +12,7 @@ use consensus::verify::Verifier;
 use consensus::vote::{BUNDLE_TAG, Statement};
 use consensus::{Decode as _, Encode as _};
 use engine::mempool::MempoolLimits;
-use engine::{AcceptAll, Effect, Engine, EngineConfig, Input};
+use engine::{AcceptAll, AnyKey, Effect, Engine, EngineConfig, Input};
 
 use super::{Network, golden, network};
 use crate::Target;
@@ -45,10 +46,9 @@ impl Listener {
         let network = network();
         let genesis = &network.genesis;
         let setup = EngineConfig {
-            config: Arc::clone(&genesis.config),
-            chain_id: genesis.chain_id(),
-            created: genesis.created,
-            me: Some(ValidatorIndex::new(ME)),
+            genesis: Arc::new(EpochContext::of_genesis(genesis)),
+            name: genesis.config.members.first().map(|member| member.name.clone()),
+            keys: Arc::new(AnyKey),
             settings: Settings::default(),
             max_batch_size: 8,
             mempool: MempoolLimits::default(),
@@ -78,7 +78,7 @@ impl Listener {
             let Some(effect) = queue.pop_front() else { break };
             let mut more = Vec::new();
             match effect {
-                Effect::Sign { ticket, request } => {
+                Effect::Sign { ticket, request, .. } => {
                     let key = &self.network.keys[usize::from(ME)];
                     let (tag, bytes) = match &request {
                         SignRequest::Header(header) => (HEADER_TAG, header.to_bytes()),

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use consensus::epoch::EpochContext;
 use consensus::records::{Record, Table};
 use consensus::replica::Settings;
-use consensus::types::ValidatorIndex;
 use engine::mempool::MempoolLimits;
 use engine::records::{StoreRecords, batch_of};
-use engine::{AcceptAll, Engine, EngineConfig};
+use engine::{AcceptAll, AnyKey, Engine, EngineConfig};
 use storage::{ByteStore as _, MemStore};
 
 use super::{golden, network, word};
@@ -21,10 +21,10 @@ fn seeds() -> Vec<Vec<u8>> {
         [&[table, key.len() as u8], key, (value.len() as u16).to_be_bytes().as_slice(), value].concat()
     };
     let mut seeds = Vec::new();
-    for (table, prefix, key) in [(0, "vote", 26), (1, "header", 40), (3, "final_record", 8), (6, "evidence", 10)] {
+    for (table, prefix, key) in [(0, "vote", 34), (1, "header", 48), (3, "final_record", 8), (6, "evidence", 18)] {
         seeds.extend(golden(prefix).iter().map(|value| record(table, &vec![1; key], value)));
     }
-    seeds.push(record(2, &[1; 40], &[1, 0, 0, 0, 0, 0, 0, 0, 0]));
+    seeds.push(record(2, &[1; 48], &[1, 0, 0, 0, 0, 0, 0, 0, 0]));
     seeds.push(record(5, &[0; 8], &[0, 0, 0, 0]));
     seeds
 }
@@ -45,10 +45,9 @@ fn run(input: &[u8]) -> String {
     }
     let genesis = &network().genesis;
     let setup = EngineConfig {
-        config: Arc::clone(&genesis.config),
-        chain_id: genesis.chain_id(),
-        created: genesis.created,
-        me: Some(ValidatorIndex::new(0)),
+        genesis: Arc::new(EpochContext::of_genesis(genesis)),
+        name: genesis.config.members.first().map(|member| member.name.clone()),
+        keys: Arc::new(AnyKey),
         settings: Settings::default(),
         max_batch_size: 8,
         mempool: MempoolLimits::default(),

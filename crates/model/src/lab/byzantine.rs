@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use consensus::body::{Body, Proposal};
-use consensus::header::{Header, SignedHeader};
+use consensus::header::{BlockKind, Header, SignedHeader};
 use consensus::message::{Answer, Message};
 use consensus::types::{Height, Timestamp, ValidatorIndex, View};
 use consensus::vote::{Bundle, BundleBody, Statement};
@@ -49,7 +49,7 @@ impl Lab {
             payload_len: body.encoded().len() as u32,
             threshold: self.config.quorum.q_min() as u16,
             time: self.now.after_us(1),
-            closing: None,
+            kind: BlockKind::Ordinary,
         };
         (SignedHeader::new(header, vec![1]), body.encoded().clone())
     }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use consensus::body::{Body, Proposal};
 use consensus::config::SharedConfig;
+use consensus::epoch::EpochContext;
 use consensus::header::SignedHeader;
 use consensus::message::Message;
 use consensus::records::Record;
@@ -23,7 +24,7 @@ use consensus::vote::Bundle;
 use crypto::Digest;
 use engine::mempool::MempoolLimits;
 use engine::records::{StoreRecords, batch_of};
-use engine::{AcceptAll, Effect, Engine, EngineConfig, Input, SubmitTicket, serve};
+use engine::{AcceptAll, AnyKey, Effect, Engine, EngineConfig, Input, SubmitTicket, serve};
 
 use disk::{Disk, Doom};
 pub use watch::Watch;
@@ -99,10 +100,9 @@ impl Lab {
         let chain_id = genesis.chain_id();
         let host = |index: u16| Host {
             setup: EngineConfig {
-                config: Arc::clone(&genesis.config),
-                chain_id,
-                created: genesis.created,
-                me: Some(ValidatorIndex::new(index)),
+                genesis: Arc::new(EpochContext::of_genesis(&genesis)),
+                name: Some(format!("v{index}")),
+                keys: Arc::new(AnyKey),
                 settings,
                 max_batch_size: 16,
                 mempool: MempoolLimits { max_proposals: 10_000, ..MempoolLimits::default() },
@@ -315,7 +315,7 @@ impl Lab {
                 return; // it died at one of its writes: nothing after it happens
             }
             match effect {
-                Effect::Sign { ticket, request } => {
+                Effect::Sign { ticket, request, .. } => {
                     let signature = match request {
                         SignRequest::Header(_) => vec![1],
                         SignRequest::Votes(_) => vec![2],
@@ -341,7 +341,13 @@ impl Lab {
                 Effect::Evidence(evidence) => self.watch.accused(evidence.as_ref()),
                 Effect::Expired(ids) => self.watch.expired(host, &ids),
                 Effect::Accepted { ticket, outcomes } => self.watch.accepted(ticket.0, &outcomes),
-                Effect::Entered { .. } | Effect::Observed(_) | Effect::Dropped(_) => {}
+                Effect::Fatal(why) => self.watch.violation(format!("v{host} stops: {why}")),
+                // The lab stays in the first epoch.
+                Effect::Entered { .. }
+                | Effect::Observed(_)
+                | Effect::Dropped(_)
+                | Effect::EpochStarted(_)
+                | Effect::SystemTaken(_) => {}
             }
         }
     }
@@ -392,7 +398,8 @@ fn assume(message: Message, chain_id: &Digest) -> Option<Verified<Content>> {
         }
         Message::Fetch(fetch) => Content::Fetch(fetch),
         Message::Held(held) => Content::Held(held),
-        Message::Hint(view) => Content::Hint(view),
+        Message::Hint(_, view) => Content::Hint(view),
+        Message::System(..) => return None,
         Message::Forward(proposals) => {
             let with_id = |proposal: Proposal| (proposal.id(chain_id), Arc::new(proposal));
             Content::Forward(proposals.into_iter().map(with_id).collect())

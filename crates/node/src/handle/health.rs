@@ -17,7 +17,7 @@ impl NodeHandle {
     /// Whether the node makes progress, or is idle and could.
     pub fn health_consensus(&self) -> HealthView {
         let status = self.0.hub.status();
-        let (view, quorum) = (self.status(), self.0.genesis.config.quorum);
+        let (view, quorum) = (self.status(), self.0.epochs.borrow().config.quorum);
         let now = system_now();
         let reachable = view.peers_connected as u32 + 1;
         let last = self.0.hub.last_final_at().unwrap_or(self.0.started);
@@ -53,8 +53,8 @@ impl NodeHandle {
 
     /// Whether the network's cryptography is what its level promises.
     pub fn health_quantum(&self) -> HealthView {
-        let config = &self.0.genesis.config;
-        let level = config.level;
+        let context = self.0.present();
+        let level = context.config.level;
         let rate = self.0.hub.witness.middle_verification_rate();
         let links = self.0.links.status();
         let expected = link_group(level);
@@ -91,25 +91,33 @@ impl NodeHandle {
             reason,
             details: json!({
                 "level": level.dimension(),
-                "policy": config.policy.name(),
+                "policy": context.config.policy.name(),
                 "signatures": level.signature_algorithm().name(),
                 "link_signatures": level.link_signature_algorithm().name(),
                 "link_group": expected,
                 "link_groups": groups,
                 "verification_rate": rate,
                 "acceleration": acceleration(),
-                "epoch": config.epoch.get(),
+                "cryptography": crypto::report::Report::of(level),
+                "key_rotation_interval_s": context.config.limits.key_rotation_interval_s,
+                "epoch": context.epoch().get(),
+                "key_age_epochs": context.config.key_age(self.0.me),
                 "key_age_s": key_age_s,
-                "key_rotation_interval_s": config.limits.key_rotation_interval_s,
-                "rotation": "not in this version: session keys are those of the genesis",
-                "identity": config.member(self.0.me).and_then(|member| member.identity_key.as_ref()).map_or("none", |_| "hash-based"),
+                "next_rotation_s": context.end_time().since_us(system_now()) / 1_000_000,
+                "identity": self.0.keys.identity().map(|identity| identity.public_key().algorithm().name()),
+                "identity_signatures_left": self.0.keys.identity().and_then(crypto::IdentityKey::remaining),
+                "observes": self.0.keys.lacks_key(&context),
             }),
         }
     }
 
     /// Microseconds since the session keys came into force.
     pub(crate) fn key_age_us(&self) -> u64 {
-        system_now().since_us(self.0.genesis.created)
+        // Keys are as old as the epoch, but for a validator that did not renew its own.
+        let context = self.0.present();
+        let span_us = context.config.limits.key_rotation_interval_s.saturating_mul(1_000_000);
+        let missed = context.config.key_age(self.0.me);
+        missed.saturating_mul(span_us).saturating_add(system_now().since_us(context.start.time))
     }
 
     /// What the optimizer does.

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use consensus::Decode;
 use consensus::certificate::FinalityCertificate;
 use consensus::evidence::Evidence;
+use consensus::header::Header;
 use consensus::records::{RecordError, RecordReader, Table};
 use consensus::types::{Height, ValidatorIndex};
 use consensus::votes::Vote;
@@ -53,27 +54,45 @@ impl NodeHandle {
             parent_hash: header.parent_hash.to_string(),
             epoch: header.epoch.get(),
             view: header.view.get(),
-            leader: self.name(header.leader),
+            leader: self.leader_name(header)?,
             time_us: header.time.get(),
             threshold: header.threshold,
             path: certificate.path.name().to_owned(),
             finalized_by_height: descendants.last().map_or(height, |last| last.height.get()),
             weight: weight_of(&certificate),
-            voters: self.0.hub.witness.voters(header.view.get()),
+            voters: self.voters(header),
             count: stored.body.ids().len(),
             values: with_values.then(|| values_of(&stored)),
         }))
     }
 
     fn name(&self, index: ValidatorIndex) -> String {
-        self.0.genesis.config.member(index).map(|member| member.name.clone()).unwrap_or_default()
+        self.0.epochs.borrow().config.member(index).map(|member| member.name.clone()).unwrap_or_default()
+    }
+
+    /// The name that a block's leader has in the block's epoch.
+    fn leader_name(&self, header: &Header) -> Result<String, NodeError> {
+        let present = self.0.epochs.borrow().epoch();
+        if header.epoch == present {
+            return Ok(self.name(header.leader));
+        }
+        let context = serve::context(self.0.records.as_ref(), &self.0.first, header.epoch)?;
+        let member = context.and_then(|context| context.config.member(header.leader).map(|member| member.name.clone()));
+        Ok(member.unwrap_or_default())
+    }
+
+    /// Who voted for a block before our eyes; of earlier epochs nothing is remembered.
+    fn voters(&self, header: &Header) -> Option<Vec<u16>> {
+        let present = self.0.epochs.borrow().epoch();
+        if header.epoch == present { self.0.hub.witness.voters(header.view.get()) } else { None }
     }
 
     /// Where this node stands.
     pub fn status(&self) -> StatusView {
         let status = self.0.hub.status();
         let links = self.0.links.status();
-        let config = &self.0.genesis.config;
+        let context = self.0.present();
+        let config = &context.config;
         StatusView {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             network: self.0.genesis.network.clone(),
@@ -82,6 +101,10 @@ impl NodeHandle {
             index: self.0.me.get(),
             level: config.level.dimension(),
             epoch: config.epoch.get(),
+            epoch_began_us: context.start.time.get(),
+            epoch_ends_us: context.end_time().get(),
+            key_age_epochs: config.key_age(self.0.me),
+            observes: self.0.keys.lacks_key(&context),
             view: status.view.get(),
             height: self.height(),
             block_hash: status.last_committed.hash.to_string(),
@@ -110,7 +133,9 @@ impl NodeHandle {
         let links = self.0.links.status();
         let accused = self.0.hub.accused();
         let seen = self.0.hub.witness.seen();
-        let members = self.0.genesis.config.members.iter().enumerate();
+        let context = self.0.present();
+        let void = context.config.void();
+        let members = context.config.members.iter().enumerate();
         members
             .map(|(at, member)| {
                 let index = at as u16;
@@ -121,6 +146,10 @@ impl NodeHandle {
                     name: member.name.clone(),
                     address: member.address.clone(),
                     session_key: member.session_key.to_string(),
+                    key_since_epoch: member.session_since.get(),
+                    key_age_epochs: context.config.key_age(ValidatorIndex::new(index)),
+                    key_flagged: member.session_since < context.epoch(),
+                    key_overdue: void.contains(&ValidatorIndex::new(index)),
                     this_node: index == self.0.me.get(),
                     connected: link.is_some_and(|link| link.connected),
                     group: link.and_then(|link| link.group.clone()),

@@ -6,9 +6,10 @@ use crate::clock::system_now;
 impl NodeHandle {
     /// All metrics in Prometheus' text format 0.0.4.
     pub fn metrics_text(&self) -> String {
-        let (hub, genesis) = (&self.0.hub, &self.0.genesis);
+        let hub = &self.0.hub;
         let (metrics, links) = (&hub.metrics, self.0.links.status());
-        let config = &genesis.config;
+        let context = self.0.present();
+        let config = &context.config;
         let quorum = &config.quorum;
         let connected = links.iter().filter(|link| link.connected).count();
         metrics.peer.refresh(&links, &hub.witness);

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 pub const PUBLIC_TAG: &str = "agent-mesh/public-file/v1";
 
 const FORMAT: &str = "agent-mesh-validator";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Name, address, level and public keys of a validator, signed by its session key so that a mangled file is noticed.
 ///
@@ -31,6 +31,8 @@ pub struct PublicFile {
     pub session_key: PublicKey,
     /// Authenticates its links.
     pub link_key: PublicKey,
+    /// Renews its session keys.
+    pub identity_key: PublicKey,
     /// By the session key over all of the above, base64.
     signature: String,
 }
@@ -83,6 +85,7 @@ impl PublicFile {
         level: SecurityLevel,
         session: &SigningKey,
         link: &SigningKey,
+        identity: &PublicKey,
     ) -> Result<Self, CryptoError> {
         let mut file = Self {
             format: FORMAT.to_owned(),
@@ -92,6 +95,7 @@ impl PublicFile {
             level,
             session_key: session.public_key(),
             link_key: link.public_key(),
+            identity_key: identity.clone(),
             signature: String::new(),
         };
         file.signature = BASE64.encode(session.sign(PUBLIC_TAG, &file.content())?);
@@ -149,7 +153,7 @@ impl PublicFile {
         out.bytes(self.name.as_bytes());
         out.bytes(self.address.as_bytes());
         out.u8(self.level.wire_id());
-        for key in [&self.session_key, &self.link_key] {
+        for key in [&self.session_key, &self.link_key, &self.identity_key] {
             out.u8(key.algorithm().wire_id());
             out.bytes(key.as_bytes());
         }

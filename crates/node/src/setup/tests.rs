@@ -69,8 +69,8 @@ fn a_mangled_public_file_is_refused() {
     }
     let relabelled = good.replace("\"level\": 768", "\"level\": 512");
     assert!(matches!(PublicFile::from_json(&relabelled), Err(PublicFileError::Field { .. })));
-    let newer = good.replace("\"version\": 1", "\"version\": 2");
-    assert!(matches!(PublicFile::from_json(&newer), Err(PublicFileError::Version { version: 2, .. })));
+    let newer = good.replace("\"version\": 2", "\"version\": 3");
+    assert!(matches!(PublicFile::from_json(&newer), Err(PublicFileError::Version { version: 3, .. })));
     assert!(matches!(PublicFile::from_json(&good[..200]), Err(PublicFileError::Json(_))));
     assert!(matches!(PublicFile::from_json("{}"), Err(PublicFileError::Json(_))));
 }

@@ -27,7 +27,7 @@ impl Attack for FarFuture {
             if let Some(vote) = ctx.votes(vec![statement]) {
                 ctx.send(Recipient::All, vote);
             }
-            ctx.send(Recipient::All, Message::Hint(target));
+            ctx.send(Recipient::All, Message::Hint(ctx.config.epoch, target));
         }
         if let Message::Proposal(honest, body) = &message {
             // The same block once more, for the next view that it leads.

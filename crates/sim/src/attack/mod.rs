@@ -263,7 +263,7 @@ pub(crate) fn view_of(message: &Message) -> Option<View> {
     match message {
         Message::Proposal(header, _) => Some(header.header().view),
         Message::Vote(bundle) => bundle.statements().iter().map(Statement::view).max(),
-        Message::Hint(view) => Some(*view),
+        Message::Hint(_, view) => Some(*view),
         Message::Status(status) => Some(status.view),
         _ => None,
     }

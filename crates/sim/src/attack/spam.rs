@@ -63,7 +63,7 @@ impl Attack for Spam {
                 0 | 1 => Self::votes(ctx, view),
                 2 => Self::status(ctx, view),
                 _ if ctx.once_in(4) => Self::values(ctx),
-                _ => ctx.send(Recipient::All, Message::Hint(View::new(view.get() + 1))),
+                _ => ctx.send(Recipient::All, Message::Hint(ctx.config.epoch, View::new(view.get() + 1))),
             }
         }
         ctx.send(to, message);

@@ -24,11 +24,12 @@ use std::sync::Arc;
 
 use consensus::body::Body;
 use consensus::config::SharedConfig;
+use consensus::epoch::{EpochContext, EpochStart};
 use consensus::evidence::Evidence;
 use consensus::header::SignedHeader;
 use consensus::replica::CommittedBlock;
-use consensus::types::{Timestamp, ValidatorIndex, View};
-use consensus::verify::{Content, Verifier};
+use consensus::types::{Epoch, Timestamp, ValidatorIndex, View};
+use consensus::verify::{Content, Verified, Verifier};
 use consensus::vote::Statement;
 use consensus::votes::Vote;
 use crypto::Digest;
@@ -48,12 +49,10 @@ const MAX_VIOLATIONS: usize = 32;
 
 /// Watches a run and keeps the violations it sees.
 pub(crate) struct Watch {
-    config: SharedConfig,
-    genesis: Digest,
-    ledger: Ledger,
+    scenes: BTreeMap<Epoch, Scene>,
+    /// The epoch that each host was seen in last.
+    epochs: BTreeMap<u16, Epoch>,
     agreement: Agreement,
-    validity: Validity,
-    signing: Signing,
     promises: Promises,
     deadlines: Deadlines,
     guilt: ProofsOfGuilt,
@@ -61,15 +60,33 @@ pub(crate) struct Watch {
     violations: Vec<String>,
 }
 
-impl Watch {
-    pub(crate) fn new(config: SharedConfig, genesis: Digest) -> Self {
+/// What is judged within one epoch: views begin anew with each.
+struct Scene {
+    config: SharedConfig,
+    start: EpochStart,
+    ledger: Ledger,
+    validity: Validity,
+    signing: Signing,
+}
+
+impl Scene {
+    fn new(context: &EpochContext) -> Self {
         Self {
-            ledger: Ledger::new(config.quorum),
-            config,
-            genesis,
-            agreement: Agreement::default(),
+            ledger: Ledger::new(context.config.quorum),
+            config: SharedConfig::clone(&context.config),
+            start: context.start,
             validity: Validity::default(),
             signing: Signing::default(),
+        }
+    }
+}
+
+impl Watch {
+    pub(crate) fn new(first: &EpochContext) -> Self {
+        Self {
+            scenes: BTreeMap::from([(first.epoch(), Scene::new(first))]),
+            epochs: BTreeMap::new(),
+            agreement: Agreement::default(),
             promises: Promises::default(),
             deadlines: Deadlines::default(),
             guilt: ProofsOfGuilt::default(),
@@ -78,13 +95,25 @@ impl Watch {
         }
     }
 
+    /// A host is in an epoch; it never comes back to an earlier one.
+    pub(crate) fn entered_epoch(&mut self, host: u16, context: &EpochContext) {
+        let epoch = context.epoch();
+        self.scenes.entry(epoch).or_insert_with(|| Scene::new(context));
+        let before = self.epochs.insert(host, epoch).unwrap_or_default();
+        if epoch < before {
+            self.violations.push(format!("epochs: host {host} was in epoch {before} and is in epoch {epoch} again"));
+        }
+    }
+
     /// Something verified leaves a validator.
-    pub(crate) fn sent(&mut self, from: ValidatorIndex, honest: bool, content: &Content) {
+    pub(crate) fn sent(&mut self, from: ValidatorIndex, honest: bool, content: &Verified<Content>) {
+        let (epoch, content) = (content.epoch(), content.get());
+        let Some(scene) = self.scenes.get_mut(&epoch) else { return };
         let told = |it: &Content| matches!(it, Content::Proposal(..) | Content::Vote(_));
         if honest && !told(content) {
             return; // what honest validators pass on was sent before
         }
-        self.ledger.sent(content);
+        scene.ledger.sent(content);
         if !honest {
             return;
         }
@@ -93,10 +122,10 @@ impl Watch {
             Content::Vote(bundle) => bundle.statements().to_vec(),
             _ => return,
         };
-        let (ledger, config, genesis) = (&self.ledger, &self.config, &self.genesis);
-        self.signing.signed(from, &statements, ledger, config, genesis, &mut self.violations);
+        let (ledger, config, start) = (&scene.ledger, &scene.config, &scene.start);
+        scene.signing.signed(from, &statements, ledger, config, start, &mut self.violations);
         for hash in statements.iter().filter_map(Statement::notarized) {
-            self.validity.judge(&hash, ledger, &self.agreement, config, genesis, &mut self.violations);
+            scene.validity.judge(&hash, ledger, &self.agreement, config, &start.hash, &mut self.violations);
         }
     }
 
@@ -121,8 +150,9 @@ impl Watch {
         }
         let header = block.header.header();
         self.deadlines.published(block, &mut self.violations);
-        let (ledger, config) = (&self.ledger, &self.config);
-        self.validity.judge(&block.header.hash(), ledger, &self.agreement, config, &self.genesis, &mut self.violations);
+        let Some(scene) = self.scenes.get_mut(&header.epoch) else { return };
+        let (ledger, config, start) = (&scene.ledger, &scene.config, &scene.start);
+        scene.validity.judge(&block.header.hash(), ledger, &self.agreement, config, &start.hash, &mut self.violations);
         Validity::proven(host, header.height.get(), ledger, verifier, &mut self.violations);
         let bound = bound_in_views(config.n() as u16);
         for id in block.body.ids() {
@@ -141,15 +171,18 @@ impl Watch {
 
     /// What an honest validator finds in its store: signed and durable, and perhaps never sent. It counts as if it had been.
     pub(crate) fn held(&mut self, header: &Arc<SignedHeader>, body: Option<&Arc<Body>>) {
-        self.ledger.header(header);
+        let Some(scene) = self.scenes.get_mut(&header.header().epoch) else { return };
+        scene.ledger.header(header);
         if let Some(body) = body {
-            self.ledger.body(body);
+            scene.ledger.body(body);
         }
     }
 
     /// A vote that an honest validator finds in its store.
     pub(crate) fn held_vote(&mut self, vote: &Vote) {
-        self.ledger.vote(vote);
+        if let Some(scene) = self.scenes.get_mut(&vote.epoch()) {
+            scene.ledger.vote(vote);
+        }
     }
 
     /// The highest height that a validator has told.
@@ -200,7 +233,8 @@ impl Watch {
 
     /// Who is provably guilty when everything that was sent to anyone is put together, and of what.
     pub(crate) fn guilty(&self) -> BTreeMap<u16, String> {
-        self.ledger.guilty.iter().map(|(index, what)| (index.get(), what.clone())).collect()
+        let all = self.scenes.values().flat_map(|scene| &scene.ledger.guilty);
+        all.map(|(index, what)| (index.get(), what.clone())).collect()
     }
 
     /// The most views that a value took after the faults had ended.

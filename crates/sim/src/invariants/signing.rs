@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use consensus::config::EpochConfig;
+use consensus::epoch::EpochStart;
 use consensus::evidence::EvidenceKind;
+use consensus::header::BlockKind;
 use consensus::types::{ValidatorIndex, View};
 use consensus::vote::Statement;
 use crypto::Digest;
@@ -27,7 +29,7 @@ impl Signing {
         statements: &[Statement],
         ledger: &Ledger,
         config: &EpochConfig,
-        genesis: &Digest,
+        start: &EpochStart,
         violations: &mut Vec<String>,
     ) {
         for statement in statements {
@@ -48,7 +50,7 @@ impl Signing {
                         wrong("after its Nullify (R3, R4)".to_owned());
                     }
                     if self.placed.insert(*hash)
-                        && let Some(why) = misplaced(ledger, config, genesis, *view, hash)
+                        && let Some(why) = misplaced(ledger, config, start, *view, hash)
                     {
                         wrong(format!("{why} (R3)"));
                     }
@@ -56,7 +58,7 @@ impl Signing {
                 // Its Notarize may have become durable and died with the process before it was sent; Finalize says the same and more.
                 Statement::Finalize(view, hash) => {
                     if self.placed.insert(*hash)
-                        && let Some(why) = misplaced(ledger, config, genesis, *view, hash)
+                        && let Some(why) = misplaced(ledger, config, start, *view, hash)
                     {
                         wrong(format!("{why} (R3)"));
                     }
@@ -85,7 +87,7 @@ fn may_release(ledger: &Ledger, config: &EpochConfig, view: View, lock: &Digest)
 }
 
 /// Why a block has no justified place, if so (PROTOCOL section 2).
-fn misplaced(ledger: &Ledger, config: &EpochConfig, genesis: &Digest, view: View, hash: &Digest) -> Option<String> {
+fn misplaced(ledger: &Ledger, config: &EpochConfig, start: &EpochStart, view: View, hash: &Digest) -> Option<String> {
     let Some(header) = ledger.headers.get(hash) else { return Some("which nobody has proposed".to_owned()) };
     if header.view != view || header.leader != config.leader(view) {
         return Some("of another view or leader".to_owned());
@@ -95,15 +97,24 @@ fn misplaced(ledger: &Ledger, config: &EpochConfig, genesis: &Digest, view: View
     {
         return Some(format!("although view {open} between it and its parent has no Nullification"));
     }
-    if header.parent_hash == *genesis {
-        return (header.parent_view != View::ZERO || header.height.get() != 1)
-            .then(|| "with a wrong place above genesis".to_owned());
+    if header.parent_hash == start.hash {
+        let follows = header.parent_view == View::ZERO
+            && header.height == start.height.next()
+            && header.kind != BlockKind::Carrier;
+        return (!follows || header.time <= start.time)
+            .then(|| "with a wrong place above the block that the epoch stands on".to_owned());
     }
     let Some(parent) = ledger.headers.get(&header.parent_hash) else {
         return Some("whose parent nobody has proposed".to_owned());
     };
-    if parent.view != header.parent_view || header.height != parent.height.next() || header.time <= parent.time {
-        return Some("that does not follow its parent in view, height and time".to_owned());
+    let sealed = parent.kind != BlockKind::Ordinary;
+    let height = if sealed { parent.height } else { parent.height.next() };
+    if parent.view != header.parent_view
+        || header.height != height
+        || header.time <= parent.time
+        || sealed != (header.kind == BlockKind::Carrier)
+    {
+        return Some("that does not follow its parent in view, height, time and kind".to_owned());
     }
     (!ledger.is_notarized(parent.view, &header.parent_hash)).then(|| "whose parent has no Notarization".to_owned())
 }

@@ -51,18 +51,20 @@ impl Validity {
             violations.push(format!("validity: v{} told height {height} as final, but {why}", host.validator));
         };
         let records = StoreRecords(host.disk.reader());
-        let proven = match serve::proven_block(&records, &verifier.chain_id(), Height::new(height)) {
+        let stored = serve::block(&records, &verifier.chain_id(), Height::new(height));
+        let proof = |block: serve::StoredBlock| Ok((serve::finality(&records, &block.record)?, block));
+        let ((descendants, certificate), block) = match stored.and_then(|block| block.map(proof).transpose()) {
             Ok(Some(proven)) => proven,
             Ok(None) => return wrong("it is not in its store".to_owned()),
             Err(error) => return wrong(error.to_string()),
         };
-        let own = proven.block.header.header();
-        let header = proven.descendants.last().unwrap_or(own);
+        let own = block.header.header();
+        let header = descendants.last().unwrap_or(own);
         let hash = header.hash(verifier.config().hash_algorithm());
         let holds = if height <= ALL_UP_TO || height.is_multiple_of(SAMPLE) {
-            verifier.finality(&proven.certificate, header, &hash).map(drop).map_err(|error| error.to_string())
+            verifier.finality(&certificate, header, &hash).map(drop).map_err(|error| error.to_string())
         } else {
-            let weighed = proven.certificate.weigh(verifier.config(), header, &hash);
+            let weighed = certificate.weigh(verifier.config(), header, &hash);
             weighed.map(drop).map_err(|error| error.to_string())
         };
         if let Err(error) = holds {

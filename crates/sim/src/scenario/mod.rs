@@ -142,6 +142,10 @@ pub struct Scenario {
     pub max_batch_size: usize,
     /// The advised threshold, in votes; clamped by the core.
     pub advised_threshold: u32,
+    /// Seconds of an epoch (`key_rotation_interval`).
+    pub rotation_s: u64,
+    /// Whether validators renew their session keys in every epoch.
+    pub rotate: bool,
     /// Local settings.
     pub settings: Timers,
     /// What goes wrong.
@@ -175,6 +179,8 @@ impl Default for Scenario {
             value_timeout_ms: 30_000,
             max_batch_size: 100,
             advised_threshold: 0,
+            rotation_s: 3_600,
+            rotate: true,
             settings: Timers::default(),
             faults: Vec::new(),
             calm_at_us: None,

@@ -6,6 +6,7 @@ use consensus::message::Message;
 use consensus::replica::{CommittedBlock, Recipient, Ticket};
 use consensus::types::{Height, Timestamp, ValidatorIndex};
 use consensus::verify::Content;
+use crypto::PublicKey;
 use engine::records::{StoreRecords, batch_of};
 use engine::{Effect, Input, serve};
 use storage::ByteStore;
@@ -27,7 +28,12 @@ impl Simulation {
                 break; // it died in the middle
             }
             match effect {
-                Effect::Sign { ticket, request } => self.sign(host, ticket, &request),
+                Effect::Sign { ticket, request, key } => self.sign(host, ticket, &request, &key),
+                Effect::EpochStarted(context) => self.in_epoch(host, &context),
+                Effect::SystemTaken(Some(why)) => {
+                    self.watch.violation(format!("v{host}: its own rotation was refused: {why}"));
+                }
+                Effect::Fatal(why) => self.watch.violation(format!("v{host} stops: {why}")),
                 Effect::Persist { ticket, records } => {
                     self.write(host, records);
                     self.attacked(host, |attack, ctx| attack.writing(ctx));
@@ -42,8 +48,10 @@ impl Simulation {
                 Effect::Publish(blocks) => self.published(host, &blocks),
                 Effect::Evidence(evidence) => {
                     let honest = self.is_honest(evidence.accused());
-                    if self.hosts[usize::from(host)].honest {
-                        self.watch.accused(&evidence, honest, &self.verifier);
+                    if self.hosts[usize::from(host)].honest
+                        && let Some(verifier) = self.verifiers.get(&evidence.epoch())
+                    {
+                        self.watch.accused(&evidence, honest, verifier);
                     }
                 }
                 Effect::Expired(ids) => {
@@ -57,7 +65,7 @@ impl Simulation {
                         self.watch.accepted(host, &[id], self.figures.view);
                     }
                 }
-                Effect::Entered { .. } | Effect::Observed(_) | Effect::Dropped(_) => {}
+                Effect::Entered { .. } | Effect::Observed(_) | Effect::Dropped(_) | Effect::SystemTaken(None) => {}
             }
         }
         self.spare.push(effects);
@@ -67,10 +75,10 @@ impl Simulation {
         self.hosts.iter().filter(|host| host.validator == validator).all(|host| host.honest)
     }
 
-    fn sign(&mut self, host: u16, ticket: Ticket, request: &consensus::replica::SignRequest) {
+    fn sign(&mut self, host: u16, ticket: Ticket, request: &consensus::replica::SignRequest, key: &PublicKey) {
         let it = &mut self.hosts[usize::from(host)];
         self.figures.signatures += u64::from(it.honest);
-        let signature = match it.sign(request) {
+        let signature = match it.sign(request, key) {
             Ok(signature) => signature,
             Err(error) => return self.watch.violation(format!("v{host} cannot sign: {error}")),
         };
@@ -134,7 +142,9 @@ impl Simulation {
         }
         for block in blocks {
             self.trace.update(block.header.hash().as_bytes());
-            self.watch.published(&self.hosts[usize::from(host)], block, &self.verifier);
+            if let Some(verifier) = self.verifiers.get(&block.header.header().epoch) {
+                self.watch.published(&self.hosts[usize::from(host)], block, verifier);
+            }
             self.figures.published(self.now, host, block);
         }
     }
@@ -163,12 +173,13 @@ impl Simulation {
         let calm = self.scenario.calm_at_us.is_some_and(|at| self.now >= Timestamp::new(START_US).after_us(at));
         let it = &mut self.hosts[usize::from(host)];
         let Some(mut attack) = it.attack.take() else { return };
+        let (context, key) = (it.context(), it.keys.present());
         let mut ctx = Ctx {
             me: it.validator,
             now: it.clock.local(self.now),
             chain_id: self.chain_id,
-            config: &it.setup.config,
-            key: &it.key,
+            config: &context.config,
+            key: &key,
             rng: &mut self.rng,
             board: &mut self.board,
             timers: self.scenario.settings,
@@ -203,14 +214,19 @@ impl Simulation {
         if let (true, Message::Proposal(header, _)) = (honest, &message) {
             self.figures.proposed(self.now, header);
         }
-        let content = match self.verifier.verify(me, message) {
+        // What was said of an epoch that the host has left in the meantime is verified against that one.
+        let epoch = message.epoch().unwrap_or(self.hosts[usize::from(host)].epoch);
+        let Some(verifier) = self.verifiers.get(&epoch) else {
+            return self.watch.violation(format!("v{host} speaks in epoch {epoch}, which nobody has entered"));
+        };
+        let content = match verifier.verify(me, message.clone()) {
             Ok(content) => content,
             Err(error) if honest => {
                 return self.watch.violation(format!("honest v{host} sent what does not verify: {error}"));
             }
             Err(error) => return self.figures.refused(error.name()),
         };
-        self.watch.sent(me, honest, content.get());
+        self.watch.sent(me, honest, &content);
         if let Content::Proposal(header, body) = content.get()
             && self.hosts.iter().any(|host| !host.honest)
         {
@@ -219,7 +235,7 @@ impl Simulation {
                 self.board.body = Some(Arc::clone(body));
             }
         }
-        let sent = Arc::new(Sent { content, cost });
+        let sent = Arc::new(Sent { content, message, cost });
         let mut receivers = 0;
         for target in 0..self.hosts.len() {
             let validator = self.hosts[target].validator;

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use consensus::certificate::FinalityPath;
+use consensus::config::EpochConfig;
 use consensus::header::SignedHeader;
 use consensus::replica::CommittedBlock;
 use consensus::types::{Timestamp, View};
+use consensus::verify::Verifier;
 use crypto::Digest;
 
 use super::Simulation;
@@ -136,6 +138,15 @@ impl Figures {
 
 impl Simulation {
     pub(super) fn report(self) -> (Report, Samples) {
+        let up = self.hosts.iter().filter(|host| host.honest && host.engine.is_some());
+        let lowest_epoch = up.map(|host| host.epoch.get()).min().unwrap_or(0);
+        let contexts: Vec<&EpochConfig> = self.verifiers.values().map(Verifier::config).collect();
+        let renewed = |pair: &[&EpochConfig]| {
+            let members = pair[0].members.iter().zip(&pair[1].members);
+            members.filter(|(before, after)| before.session_key != after.session_key).count() as u64
+        };
+        let rotations = contexts.windows(2).map(renewed).sum();
+        let epoch = self.verifiers.keys().next_back().map_or(0, |epoch| epoch.get());
         let figures = self.figures;
         let fast_blocks = figures.paths.values().filter(|fast| **fast).count() as u64;
         let height = figures.paths.keys().next_back().copied().unwrap_or(0);
@@ -165,6 +176,9 @@ impl Simulation {
             bound: self.scenario.bound(),
             longest_wait_in_views: self.watch.longest_wait_in_views(),
             view: figures.view.get(),
+            epoch,
+            lowest_epoch,
+            rotations,
             lost_views: figures.view.get().saturating_sub(1).saturating_sub(height),
             latency_p50_us: latency.p50_us,
             latency_p99_us: latency.p99_us,

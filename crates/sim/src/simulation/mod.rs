@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use consensus::body::Proposal;
+use consensus::epoch::EpochContext;
 use consensus::message::Message;
 use consensus::records::Durable;
 use consensus::replica::{Advice, CommittedBlock, Recipient, Ticket};
-use consensus::types::{Height, Timestamp, ValidatorIndex, View};
+use consensus::types::{Epoch, Height, Timestamp, ValidatorIndex, View};
 use consensus::verify::{Content, Verified, Verifier};
 use crypto::{Digest, HashAlgorithm, Hasher, SecurityLevel};
 use engine::mempool::MempoolLimits;
@@ -27,6 +28,7 @@ use crate::attack::{AttackKind, Board, mix};
 use crate::genesis::network;
 use crate::host::{Clock, Host};
 use crate::invariants::Watch;
+use crate::keys::Keys;
 use crate::network::Network;
 use crate::network::sampler::up_to;
 use crate::queue::Queue;
@@ -37,6 +39,8 @@ use crate::wire::Cost;
 /// A message on its way, shared by all its receivers and verified once for all.
 struct Sent {
     content: Verified<Content>,
+    /// As it is on the wire, for receivers in another epoch.
+    message: Message,
     cost: Cost,
 }
 
@@ -76,6 +80,11 @@ enum Event {
     Submit {
         number: u64,
     },
+    Rotate {
+        host: u16,
+        life: u64,
+        epoch: Epoch,
+    },
     Crash {
         host: u16,
     },
@@ -91,7 +100,7 @@ fn add_twins(scenario: &Scenario, hosts: &mut Vec<Host>) {
     for index in 0..hosts.len() {
         let first = &hosts[index];
         if scenario.attack_of(first.validator.get()) == Some(AttackKind::Twins) {
-            let mut twin = Host::new(first.setup.clone(), first.validator, first.key.clone(), first.clock);
+            let mut twin = Host::new(first.setup.clone(), first.validator, Arc::clone(&first.keys), first.clock);
             twin.honest = false;
             twin.attack = Some(AttackKind::Twins.attacker(1));
             hosts.push(twin);
@@ -104,7 +113,8 @@ pub struct Simulation {
     scenario: Scenario,
     level: SecurityLevel,
     chain_id: Digest,
-    verifier: Verifier,
+    /// Of every epoch that any host has reached.
+    verifiers: BTreeMap<Epoch, Verifier>,
     hosts: Vec<Host>,
     network: Network,
     queue: Queue<Event>,
@@ -128,13 +138,14 @@ impl Simulation {
         let chain_id = genesis.chain_id();
         let mut rng = fastrand::Rng::with_seed(scenario.seed);
         let mut hosts = Vec::new();
-        for (index, key) in keys.into_iter().enumerate() {
+        let first = Arc::new(EpochContext::of_genesis(&genesis));
+        for (index, keys) in keys.into_iter().enumerate() {
+            let keys = Arc::new(keys);
             let me = ValidatorIndex::new(index as u16);
             let setup = EngineConfig {
-                config: Arc::clone(&genesis.config),
-                chain_id,
-                created: genesis.created,
-                me: Some(me),
+                genesis: Arc::clone(&first),
+                name: Some(format!("v{me}")),
+                keys: Arc::<Keys>::clone(&keys),
                 settings: scenario.settings.settings(),
                 max_batch_size: scenario.max_batch_size,
                 mempool: MempoolLimits::default(),
@@ -146,7 +157,7 @@ impl Simulation {
                 offset_us: up_to(&mut rng, 2 * offset) as i64 - offset as i64,
                 drift_ppm: up_to(&mut rng, 2 * drift) as i64 - drift as i64,
             };
-            let mut host = Host::new(setup, me, key, clock);
+            let mut host = Host::new(setup, me, keys, clock);
             let attack = scenario.attack_of(me.get());
             host.honest = attack.is_none_or(AttackKind::is_faithful);
             host.attack = attack.map(|kind| kind.attacker(0));
@@ -160,7 +171,10 @@ impl Simulation {
         let level = SecurityLevel::from_dimension(scenario.level).map_err(|error| error.to_string())?;
         let mut simulation = Self {
             level,
-            verifier: Verifier::new(Arc::clone(&genesis.config), chain_id).remembering(),
+            verifiers: BTreeMap::from([(
+                Epoch::ZERO,
+                Verifier::new(Arc::clone(&genesis.config), chain_id).remembering(),
+            )]),
             chain_id,
             hosts,
             network,
@@ -168,7 +182,7 @@ impl Simulation {
             now: start,
             rng,
             board: Board { secret: mix(scenario.seed), ..Board::default() },
-            watch: Watch::new(Arc::clone(&genesis.config), chain_id),
+            watch: Watch::new(&first),
             figures: Figures::new(start),
             trace: HashAlgorithm::Sha256.hasher("agent-mesh/trace/v2"),
             submissions: BTreeMap::new(),
@@ -234,7 +248,7 @@ impl Simulation {
             Event::Deliver { to, from, sent } => self.deliver(to, from, sent),
             Event::Take { to, life, from, sent } => {
                 if self.hosts[usize::from(to)].life == life {
-                    self.input(to, Input::Message { from, content: sent.content.clone() });
+                    self.take(to, from, &sent);
                 }
             }
             Event::Signed { host, life, ticket, signature } => {
@@ -255,6 +269,12 @@ impl Simulation {
                 }
             }
             Event::Submit { number } => self.submit(number),
+            Event::Rotate { host, life, epoch } => {
+                let it = &self.hosts[usize::from(host)];
+                if it.life == life && it.epoch == epoch {
+                    self.rotate(host);
+                }
+            }
             Event::Crash { host } => self.crash(host),
             Event::Boot { host } => self.boot(host),
             Event::Calm => self.watch.calm(self.figures.view),
@@ -268,11 +288,11 @@ impl Simulation {
         let Some(engine) = &host.engine else { return };
         if host.attack.is_some() {
             self.attacked(to, |attack, ctx| attack.received(ctx, from, sent.content.get()));
-            return self.input(to, Input::Message { from, content: sent.content.clone() });
+            return self.take(to, from, &sent);
         }
         let cpu = &self.scenario.cpu;
         if *cpu == crate::scenario::Cpu::default() {
-            return self.input(to, Input::Message { from, content: sent.content.clone() });
+            return self.take(to, from, &sent);
         }
         // As a node does: what is too late to matter is dropped before any signature is looked at.
         let stale = match sent.content.get() {
@@ -283,10 +303,54 @@ impl Simulation {
             Content::Proposal(header, _) => engine.replica().is_stale(header.header().view),
             _ => false,
         };
+        let stale = stale && sent.content.epoch() == host.epoch;
         let signatures = if stale { 0 } else { sent.cost.signatures };
         let at = host.compute(cpu, self.now, signatures);
         let life = host.life;
         self.queue.plan(at, Event::Take { to, life, from, sent });
+    }
+
+    /// What a node's read task does: verified against the receiver's epoch, or handed on as it is.
+    fn take(&mut self, to: u16, from: ValidatorIndex, sent: &Sent) {
+        let epoch = self.hosts[usize::from(to)].epoch;
+        if sent.content.epoch() == epoch {
+            return self.input(to, Input::Message { from, content: sent.content.clone() });
+        }
+        if sent.message.epoch().is_some() {
+            return self.input(to, Input::Elsewhere { from, message: Box::new(sent.message.clone()) });
+        }
+        if let Some(Ok(content)) = self.verifiers.get(&epoch).map(|v| v.verify(from, sent.message.clone())) {
+            self.input(to, Input::Message { from, content });
+        }
+    }
+
+    /// A host is in an epoch: keys that it does not name are erased, and new ones are planned.
+    fn in_epoch(&mut self, host: u16, context: &Arc<EpochContext>) {
+        let epoch = context.epoch();
+        self.note(5, host, 0);
+        let it = &mut self.hosts[usize::from(host)];
+        it.epoch = epoch;
+        it.keys.enter(context);
+        self.watch.entered_epoch(host, context);
+        self.verifiers
+            .entry(epoch)
+            .or_insert_with(|| Verifier::new(Arc::clone(&context.config), self.chain_id).remembering());
+        if self.scenario.rotate {
+            let span_us = context.config.limits.key_rotation_interval_s * 1_000_000;
+            let after_us = span_us / 4 + u64::from(host) * span_us / 4 / self.hosts.len() as u64;
+            let life = self.hosts[usize::from(host)].life;
+            let due = context.start.time.after_us(after_us).max(self.now.after_us(1));
+            self.queue.plan(due, Event::Rotate { host, life, epoch });
+        }
+    }
+
+    fn rotate(&mut self, host: u16) {
+        let it = &self.hosts[usize::from(host)];
+        match it.keys.rotation(&it.context()) {
+            Ok(Some(tx)) => self.input(host, Input::System(Arc::new(tx))),
+            Ok(None) => {}
+            Err(error) => self.watch.violation(format!("v{host} cannot rotate: {error}")),
+        }
     }
 
     fn wake(&mut self, host: u16, life: u64) {
@@ -320,6 +384,8 @@ impl Simulation {
                     self.tell_again(host, height);
                     self.watch.restarted(&self.hosts[usize::from(host)], height);
                 }
+                let context = self.hosts[usize::from(host)].context();
+                self.in_epoch(host, &context);
                 self.apply(host, effects);
                 let threshold = self.scenario.advised_threshold;
                 let advice =
@@ -341,19 +407,23 @@ impl Simulation {
     /// What was durable when the host died, but not sent or told: its votes count, and final blocks are never told again, so all of it is
     /// read from its store.
     fn tell_again(&mut self, host: u16, height: u64) {
+        let genesis = Arc::clone(&self.hosts[usize::from(host)].setup.genesis);
         let reader = StoreRecords(self.hosts[usize::from(host)].disk.reader());
-        if let Ok(durable) = Durable::load(&reader, &self.chain_id) {
+        if let Ok(durable) = Durable::load(&reader, &genesis) {
             durable.blocks.iter().for_each(|(header, body)| self.watch.held(header, body.as_ref()));
             durable.votes.iter().for_each(|vote| self.watch.held_vote(vote));
         }
         for untold in self.watch.told(host) + 1..=height {
-            let Ok(Some(proven)) = serve::proven_block(&reader, &self.chain_id, Height::new(untold)) else { return };
+            let Ok(Some(proven)) = serve::proven_block(&reader, &genesis, Height::new(untold)) else { return };
             let (header, body) = (proven.block.header, proven.block.body);
             self.watch.held(&header, Some(&body));
-            proven.certificate.votes.iter().for_each(|vote| self.watch.held_vote(vote));
-            let (path, finalized_by, seen_at) = (proven.certificate.path, header.header().height, self.now);
+            let Ok((_, certificate)) = serve::finality(&reader, &proven.block.record) else { return };
+            certificate.votes.iter().for_each(|vote| self.watch.held_vote(vote));
+            let (path, finalized_by, seen_at) = (certificate.path, header.header().height, self.now);
             let block = CommittedBlock { header, body, path, finalized_by, seen_at };
-            self.watch.published(&self.hosts[usize::from(host)], &block, &self.verifier);
+            if let Some(verifier) = self.verifiers.get(&block.header.header().epoch) {
+                self.watch.published(&self.hosts[usize::from(host)], &block, verifier);
+            }
             self.figures.published(self.now, host, &block);
         }
     }
