@@ -56,6 +56,11 @@ impl Agreement {
         first
     }
 
+    /// The highest height that a validator has told.
+    pub(super) fn told(&self, host: u16) -> u64 {
+        self.told.get(&host).copied().unwrap_or(0)
+    }
+
     /// A validator came back and will go on above `height`; what it had told before must be in its store.
     pub(super) fn restarted(&mut self, host: u16, height: u64, violations: &mut Vec<String>) {
         let told = self.told.insert(host, height).unwrap_or(0);

@@ -86,7 +86,7 @@ impl Ledger {
         self.bodies.entry(body.root()).or_insert_with(|| Arc::clone(body));
     }
 
-    fn vote(&mut self, vote: &Vote) {
+    pub(super) fn vote(&mut self, vote: &Vote) {
         let signer = vote.signer();
         for statement in vote.statements() {
             let said = self.views.entry(statement.view()).or_default().entry(signer).or_default();

@@ -20,14 +20,18 @@ mod signing;
 mod validity;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use consensus::body::Body;
 use consensus::config::SharedConfig;
 use consensus::epoch::{EpochContext, EpochStart};
 use consensus::evidence::Evidence;
+use consensus::header::SignedHeader;
 use consensus::replica::CommittedBlock;
 use consensus::types::{Epoch, Height, Timestamp, ValidatorIndex, View};
 use consensus::verify::{Content, Verified, Verifier};
 use consensus::vote::Statement;
+use consensus::votes::Vote;
 use crypto::Digest;
 
 use self::agreement::Agreement;
@@ -164,6 +168,27 @@ impl Watch {
         for id in ids {
             self.liveness.settled(id, view, u64::MAX, &mut self.violations);
         }
+    }
+
+    /// What an honest validator finds in its store: signed and durable, and perhaps never sent. It counts as if it had been.
+    pub(crate) fn held(&mut self, header: &Arc<SignedHeader>, body: Option<&Arc<Body>>) {
+        let Some(scene) = self.scenes.get_mut(&header.header().epoch) else { return };
+        scene.ledger.header(header);
+        if let Some(body) = body {
+            scene.ledger.body(body);
+        }
+    }
+
+    /// A vote that an honest validator finds in its store.
+    pub(crate) fn held_vote(&mut self, vote: &Vote) {
+        if let Some(scene) = self.scenes.get_mut(&vote.epoch()) {
+            scene.ledger.vote(vote);
+        }
+    }
+
+    /// The highest height that a validator has told.
+    pub(crate) fn told(&self, host: u16) -> u64 {
+        self.agreement.told(host)
     }
 
     /// An honest validator came back and found this height in its store.

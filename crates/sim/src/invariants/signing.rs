@@ -55,10 +55,12 @@ impl Signing {
                         wrong(format!("{why} (R3)"));
                     }
                 }
+                // Its Notarize may have become durable and died with the process before it was sent; Finalize says the same and more.
                 Statement::Finalize(view, hash) => {
-                    let together = statements.contains(&Statement::Notarize(*view, *hash));
-                    if locked != Some(*hash) && !together && !is_own_block(ledger, signer, hash) {
-                        wrong("without having notarized it (R6)".to_owned());
+                    if self.placed.insert(*hash)
+                        && let Some(why) = misplaced(ledger, config, start, *view, hash)
+                    {
+                        wrong(format!("{why} (R3)"));
                     }
                     if !ledger.is_notarized(*view, hash) {
                         wrong("before its Notarization (R6)".to_owned());
@@ -74,10 +76,6 @@ impl Signing {
             }
         }
     }
-}
-
-fn is_own_block(ledger: &Ledger, signer: ValidatorIndex, hash: &Digest) -> bool {
-    ledger.headers.get(hash).is_some_and(|header| header.leader == signer)
 }
 
 /// R5.

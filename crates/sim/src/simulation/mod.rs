@@ -15,12 +15,15 @@ use bytes::Bytes;
 use consensus::body::Proposal;
 use consensus::epoch::EpochContext;
 use consensus::message::Message;
-use consensus::replica::{Advice, Recipient, Ticket};
-use consensus::types::{Epoch, Timestamp, ValidatorIndex, View};
+use consensus::records::Durable;
+use consensus::replica::{Advice, CommittedBlock, Recipient, Ticket};
+use consensus::types::{Epoch, Height, Timestamp, ValidatorIndex, View};
 use consensus::verify::{Content, Verified, Verifier};
 use crypto::{Digest, HashAlgorithm, Hasher, SecurityLevel};
 use engine::mempool::MempoolLimits;
-use engine::{AcceptAll, Effect, EngineConfig, Input, Retention, SubmitTicket};
+use engine::records::StoreRecords;
+use engine::{AcceptAll, Effect, EngineConfig, Input, Retention, SubmitTicket, serve};
+use storage::ByteStore as _;
 
 use self::figures::Figures;
 use crate::attack::{AttackKind, Board, mix};
@@ -393,6 +396,7 @@ impl Simulation {
         match self.hosts[usize::from(host)].boot(now) {
             Ok((height, effects)) => {
                 if self.hosts[usize::from(host)].honest {
+                    self.tell_again(host, height);
                     self.watch.restarted(&self.hosts[usize::from(host)], height);
                 }
                 let context = self.hosts[usize::from(host)].context();
@@ -414,6 +418,30 @@ impl Simulation {
                 }
             }
             Err(error) => self.watch.violation(format!("v{host} does not start: {error}")),
+        }
+    }
+
+    /// What was durable when the host died, but not sent or told: its votes count, and final blocks are never told again, so all of it is
+    /// read from its store.
+    fn tell_again(&mut self, host: u16, height: u64) {
+        let genesis = Arc::clone(&self.hosts[usize::from(host)].setup.genesis);
+        let reader = StoreRecords(self.hosts[usize::from(host)].disk.reader());
+        if let Ok(durable) = Durable::load(&reader, &genesis) {
+            durable.blocks.iter().for_each(|(header, body)| self.watch.held(header, body.as_ref()));
+            durable.votes.iter().for_each(|vote| self.watch.held_vote(vote));
+        }
+        for untold in self.watch.told(host) + 1..=height {
+            let Ok(Some(proven)) = serve::proven_block(&reader, &genesis, Height::new(untold)) else { return };
+            let (header, body) = (proven.block.header, proven.block.body);
+            self.watch.held(&header, Some(&body));
+            let Ok((_, certificate)) = serve::finality(&reader, &proven.block.record) else { return };
+            certificate.votes.iter().for_each(|vote| self.watch.held_vote(vote));
+            let (path, finalized_by, seen_at) = (certificate.path, header.header().height, self.now);
+            let block = CommittedBlock { header, body, path, finalized_by, seen_at };
+            if let Some(verifier) = self.verifiers.get(&block.header.header().epoch) {
+                self.watch.published(&self.hosts[usize::from(host)], &block, verifier);
+            }
+            self.figures.published(self.now, host, &block);
         }
     }
 
