@@ -240,10 +240,13 @@ pub(crate) async fn run(handle: NodeHandle) {
                 queued_bytes: link.queued_bytes as u64,
             })
             .collect();
-        let advice = advisor.lock().sample_links(system_now(), &samples);
-        if let Some(advice) = advice {
-            advisor.tell(advice);
-        }
+        let advice = {
+            let mut optimizer = advisor.lock();
+            // Whether it changed or not: the replica of a new epoch has heard nothing yet.
+            let _ = optimizer.sample_links(system_now(), &samples);
+            optimizer.advice()
+        };
+        advisor.tell(advice);
         if count.is_multiple_of(SAVE_EVERY) {
             let advisor = advisor.clone();
             let _ = tokio::task::spawn_blocking(move || advisor.save()).await;

@@ -114,6 +114,7 @@ pub struct Optimizer {
     learned_acts: bool,
     failures: u32,
     rounds: Rounds,
+    entered: u64,
     model: Model,
     delta: Delta,
     links: Links,
@@ -145,6 +146,7 @@ impl Optimizer {
             learned_acts: false,
             failures: 0,
             rounds: Rounds::new(setup.n),
+            entered: 0,
             model: Model::new(setup.n, history),
             delta: Delta::new(),
             links: Links::default(),
@@ -187,7 +189,7 @@ impl Optimizer {
     pub fn observe(&mut self, now: Timestamp, observation: &Observation) -> Option<Advice> {
         let now = now.get();
         match *observation {
-            Observation::Entered(_) => self.close_rounds(now),
+            Observation::Entered(view) => self.entered(now, view.get()),
             Observation::Locked { view, leading } => self.locked(now, view.get(), leading),
             Observation::Arrived { view, from } | Observation::Late { view, from } => {
                 self.arrived(now, view.get(), from.as_usize());
@@ -232,6 +234,15 @@ impl Optimizer {
     fn cap_us(&self) -> u64 {
         let settings = self.settings();
         (2 * settings.delta_us).min(settings.timer_floor_us / 4).max(LEAST_HOLD_US)
+    }
+
+    /// Views only grow within an epoch: one that does not is of a new epoch, whose views begin again.
+    fn entered(&mut self, now: u64, view: u64) {
+        if view <= self.entered {
+            self.rounds.reset();
+        }
+        self.entered = view;
+        self.close_rounds(now);
     }
 
     fn locked(&mut self, now: u64, view: u64, leading: bool) {

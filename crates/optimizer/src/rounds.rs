@@ -48,6 +48,13 @@ impl Rounds {
         Self { ring: vec![Round::default(); ROUNDS], arrivals: vec![0; ROUNDS * n], n, newest: 0 }
     }
 
+    /// Forgets every view.
+    pub(crate) fn reset(&mut self) {
+        self.ring.fill(Round::default());
+        self.arrivals.fill(0);
+        self.newest = 0;
+    }
+
     fn slot(view: u64) -> usize {
         (view % ROUNDS as u64) as usize
     }

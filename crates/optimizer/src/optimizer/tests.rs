@@ -187,6 +187,15 @@ fn timers_follow_what_is_measured_only_while_the_learner_acts() {
 }
 
 #[test]
+fn a_new_epoch_begins_at_view_one_and_what_was_learned_stays() {
+    let mut drive = Drive::new(optimizer(Mode::On, PolicyChoice::Learned));
+    drive.views(200, Some(16_000));
+    drive.view = 0;
+    assert!(drive.views(20, Some(16_000)) >= 15, "no second apprenticeship");
+    assert!(drive.optimizer.metrics().observations >= 219);
+}
+
+#[test]
 fn recommendations_say_what_and_why() {
     let mut drive = Drive::new(optimizer(Mode::Shadow, PolicyChoice::Rule));
     assert_eq!(drive.optimizer.recommendations()[0].subject, "observations");
