@@ -153,7 +153,7 @@ impl Node {
         if !remembers {
             tracing::warn!(
                 "this session key has voted from another store, so it may have forgotten votes: the node follows and serves, but does not \
-                 vote in this epoch (D5). It votes again with a new session key"
+                 vote (D5). In a later epoch, remove session.store beside the keys to let it vote again"
             );
         }
         Ok(Self { options, open, remembers, store: Some(store), running: None })
