@@ -42,7 +42,10 @@ impl Cluster {
     pub(crate) fn start(n: u16, level: u32) -> Result<Self, String> {
         let dir = tempfile::tempdir().map_err(|e| e.to_string())?;
         let port = free_ports(n)?;
-        let source = ConfigSource::new(&config(level), &|_| None).map_err(|e| e.to_string())?;
+        // Level 0 is the classical comparison: Ed25519 and X25519.
+        let classical = level == 0;
+        let env = |name: &str| (classical && name == "QUANTUM_SECURITY").then(|| "false".to_owned());
+        let source = ConfigSource::new(&config(level), &env).map_err(|e| e.to_string())?;
         let created = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64);
         let net = dir.path().join("net");
         create_local(&net, usize::from(n), "bench", port, &source, Timestamp::new(created))
@@ -52,7 +55,11 @@ impl Cluster {
         for index in 0..n {
             let home = net.join(format!("v{index}"));
             let log = std::fs::File::create(home.join("node.log")).map_err(|e| e.to_string())?;
-            let child = Command::new(&me)
+            let mut command = Command::new(&me);
+            if classical {
+                command.env("QUANTUM_SECURITY", "false");
+            }
+            let child = command
                 .arg(NODE_VERB)
                 .arg(&home)
                 .stdin(Stdio::piped())
@@ -154,8 +161,9 @@ impl Drop for Cluster {
 pub(crate) const RAISED: &str = "max_proposals 1000000, max_batch_size 20000, max_requests_per_second 1000000, mempool_bytes 256 MiB, max_foreign_per_peer 1000000";
 
 fn config(level: u32) -> String {
+    let dimension = if level == 0 { 768 } else { level };
     format!(
-        r#"{{"quantum_security": {{"lattice_dimension": {level}}},
+        r#"{{"quantum_security": {{"lattice_dimension": {dimension}}},
             "consensus": {{"max_proposals": 1000000}},
             "batching": {{"max_batch_size": 20000}},
             "api": {{"max_requests_per_second": 1000000}},

@@ -1,6 +1,7 @@
 //! The command line `agent-mesh`: one module a verb.
 
 mod admin;
+mod ai;
 mod audit;
 mod client;
 mod config;
@@ -22,6 +23,7 @@ mod signals;
 mod sim;
 mod start;
 mod status;
+mod study;
 mod token;
 mod values;
 mod verify;
@@ -84,6 +86,9 @@ enum Verb {
     /// Use the admin verbs of a running node.
     #[command(subcommand)]
     Admin(admin::Verb),
+    /// Ask a node's optimizer: recommendations, metrics, parameters, mode.
+    #[command(subcommand)]
+    Ai(ai::Verb),
     /// Find out what is wrong with nodes, their network or a home, and what to do.
     Doctor(doctor::Args),
     /// Gather what a bug report needs.
@@ -121,6 +126,7 @@ fn run(cli: Cli) -> Outcome {
         Verb::Token(verb) => token::run(&verb, output),
         Verb::Audit(verb) => audit::run(&verb, output),
         Verb::Admin(verb) => admin::run(&verb, output),
+        Verb::Ai(verb) => ai::run(&verb, output),
         Verb::Doctor(args) => doctor::run(&args, output),
         Verb::Debug(verb) => debug::run(&verb, output),
         Verb::Keys(command) => keys::run(&command, output),

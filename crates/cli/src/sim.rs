@@ -11,10 +11,14 @@ use serde::Serialize;
 
 use crate::failure::{FAILED, Failure, Outcome};
 use crate::output::{Output, note, print, print_document};
+use crate::study;
 
 /// Arguments of `sim`.
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    verb: Option<Verb>,
     /// Scenario to run (JSON, see docs/reliability.md and data/scenarios/); a calm network of six by default.
     #[arg(long, value_name = "FILE")]
     scenario: Option<PathBuf>,
@@ -41,6 +45,13 @@ pub(crate) struct Args {
     show: bool,
 }
 
+/// The subcommands of `sim`.
+#[derive(clap::Subcommand)]
+enum Verb {
+    /// Compare the optimizer's policies over regimes, sizes and seeds (docs/optimizer.md).
+    Study(study::Args),
+}
+
 fn default_threads() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
@@ -65,6 +76,9 @@ struct Sweep {
 
 /// Runs `sim`.
 pub(crate) fn run(args: &Args, output: Output) -> Outcome {
+    if let Some(Verb::Study(args)) = &args.verb {
+        return study::run(args, output);
+    }
     let base = match &args.scenario {
         Some(path) => read_scenario(path)?,
         None => Scenario::default(),

@@ -71,18 +71,9 @@ impl LogControl for LogFilter {
     }
 }
 
-/// Security levels above `standard` keep secrets out of swap, where the system allows; /health/quantum tells how that went.
-fn lock_memory(config: &Config) {
-    if config.quantum_security.security_level == SecurityPolicy::Standard {
-        return;
-    }
-    if let MemoryLock::Refused(why) = crypto::memory::lock() {
-        tracing::warn!("security_level {}: memory is not locked: {why}", config.quantum_security.security_level.name());
-    }
-}
-
 fn start_log(config: &Config) -> Option<Arc<LogFilter>> {
-    let shown = std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|text| EnvFilter::try_new(text).is_ok());
+    let shown =
+        std::env::var(EnvFilter::DEFAULT_ENV).ok().filter(|text| !text.is_empty() && EnvFilter::try_new(text).is_ok());
     let shown = shown.unwrap_or_else(|| config.log.level.name().to_owned());
     let (filter, handle) = reload::Layer::new(EnvFilter::new(&shown));
     let log = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
@@ -98,6 +89,16 @@ fn start_log(config: &Config) -> Option<Arc<LogFilter>> {
             note(format!("there will be no log: {error}"));
             None
         }
+    }
+}
+
+/// Security levels above `standard` keep secrets out of swap, where the system allows; /health/quantum tells how that went.
+fn lock_memory(config: &Config) {
+    if config.quantum_security.security_level == SecurityPolicy::Standard {
+        return;
+    }
+    if let MemoryLock::Refused(why) = crypto::memory::lock() {
+        tracing::warn!("security_level {}: memory is not locked: {why}", config.quantum_security.security_level.name());
     }
 }
 

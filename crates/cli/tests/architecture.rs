@@ -14,7 +14,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
     BTreeMap::from([
         ("crypto", vec![]),
         ("storage", vec![]),
-        ("optimizer", vec![]),
+        ("optimizer", vec!["consensus"]),
         ("consensus", vec!["crypto"]),
         ("engine", vec!["consensus", "crypto", "storage"]),
         ("transport", vec!["crypto"]),
@@ -63,6 +63,9 @@ fn the_pure_rooms_have_neither_tasks_nor_clock() {
             }
             let text = std::fs::read_to_string(&file).unwrap();
             for word in ["std::time", "HashMap", "HashSet", "f64", "f32", "std::net", "std::fs"] {
+                if room == "optimizer" && word.starts_with('f') {
+                    continue; // docs/decisions/0046
+                }
                 let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
                 let found =
                     code.filter(|line| line.contains(word)).find(|line| !line.contains("std::time::Instant::now"));

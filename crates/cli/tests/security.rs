@@ -55,12 +55,12 @@ fn a_protected_validator_is_used_and_audited() {
         run(&all)
     };
     assert_eq!(admin_verb(&["log-level"], &admin).ok().trim(), "info");
-    assert_eq!(admin_verb(&["log-level", "debug"], &admin).ok().trim(), "debug");
+    assert_eq!(admin_verb(&["log-level", "trace"], &admin).ok().trim(), "trace");
     assert!(admin_verb(&["log-level", "debug"], &writer).fails(1).contains("needs admin"));
     assert!(admin_verb(&["log-level", "a=b=c"], &admin).fails(1).contains("not a filter"));
     assert!(admin_verb(&["audit"], &admin).ok().contains("\"verb\":\"log\""));
     let logged = || std::fs::read_to_string(network.home(0).join("node.log")).unwrap();
-    eventually("the level has changed", || logged().contains("DEBUG").then_some(()));
+    eventually("the level has changed", || logged().contains("TRACE").then_some(()));
 
     // A revoked token is void while the node runs.
     let id = std::fs::read_to_string(&reader).unwrap().split('_').nth(1).unwrap().to_owned();

@@ -26,6 +26,7 @@ pub mod params;
 pub mod proof;
 pub mod records;
 pub mod replica;
+pub mod schedule;
 pub mod system;
 pub mod types;
 pub mod verify;

@@ -1,9 +1,9 @@
 //! Parse, then believe: the only place that makes a [`Verified`] message.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use crypto::{Digest, PublicKey};
+use crypto::{Digest, HashAlgorithm, PublicKey};
 
 use crate::body::{Body, Proposal};
 use crate::bounds::MAX_KEY_EPOCHS;
@@ -16,6 +16,9 @@ use crate::system::SystemTx;
 use crate::types::{Epoch, ValidatorIndex, View};
 use crate::vote::{BUNDLE_TAG, Bundle};
 use crate::votes::Vote;
+
+/// Signatures remembered at most; then the memory begins anew.
+const MAX_REMEMBERED: usize = 1 << 18;
 
 /// Something whose signatures, sender and form have been checked. Only this module makes one.
 #[derive(Clone, Debug)]
@@ -171,6 +174,33 @@ impl Rejection {
     }
 }
 
+/// Signatures that were found to hold: a digest over key, tag, message and signature, so that nothing else can pass for one of them.
+#[derive(Clone, Debug, Default)]
+struct SignatureMemory(Arc<Mutex<BTreeSet<Digest>>>);
+
+impl SignatureMemory {
+    fn entry(key: &PublicKey, tag: &str, message: &[u8], signature: &[u8]) -> Digest {
+        let len = |bytes: &[u8]| (bytes.len() as u64).to_be_bytes();
+        let (key, tag) = (key.as_bytes(), tag.as_bytes());
+        let parts = [&len(key), key, &len(tag), tag, &len(message), message, signature];
+        HashAlgorithm::Sha256.hash("agent-mesh/verified/v1", &parts)
+    }
+
+    fn holds(&self, entry: &Digest) -> bool {
+        self.0.lock().is_ok_and(|known| known.contains(entry))
+    }
+
+    fn learn(&self, entry: Digest) -> bool {
+        if let Ok(mut known) = self.0.lock() {
+            if known.len() >= MAX_REMEMBERED {
+                known.clear();
+            }
+            known.insert(entry);
+        }
+        true
+    }
+}
+
 /// Checks messages against one epoch's configuration.
 #[derive(Clone, Debug)]
 pub struct Verifier {
@@ -179,13 +209,25 @@ pub struct Verifier {
     /// Whose votes do not count ([`EpochConfig::void`]).
     void: Arc<BTreeSet<ValidatorIndex>>,
     empty: Arc<Body>,
+    memory: Option<SignatureMemory>,
 }
 
 impl Verifier {
     /// A verifier for the epoch `config` of the chain `chain_id`.
     pub fn new(config: SharedConfig, chain_id: Digest) -> Self {
         let (void, empty) = (Arc::new(config.void()), Arc::new(Body::empty(&chain_id)));
-        Self { config, chain_id, void, empty }
+        Self { config, chain_id, void, empty, memory: None }
+    }
+
+    /// Verifies each signature once and remembers that it holds. Clones share the memory.
+    pub fn remembering(self) -> Self {
+        Self { memory: Some(SignatureMemory::default()), ..self }
+    }
+
+    fn signature(&self, key: &PublicKey, tag: &'static str, message: &[u8], signature: &[u8]) -> bool {
+        let Some(memory) = &self.memory else { return key.verify(tag, message, signature).is_ok() };
+        let entry = SignatureMemory::entry(key, tag, message, signature);
+        memory.holds(&entry) || (key.verify(tag, message, signature).is_ok() && memory.learn(entry))
     }
 
     /// The configuration.
@@ -259,8 +301,8 @@ impl Verifier {
     pub fn header(&self, signed: &SignedHeader) -> Result<(), Rejection> {
         self.header_form(signed.header())?;
         let key = self.key(signed.header().leader)?;
-        key.verify(HEADER_TAG, &signed.header().to_bytes(), signed.signature())
-            .map_err(|_| Rejection::Signature("header"))
+        let holds = self.signature(key, HEADER_TAG, &signed.header().to_bytes(), signed.signature());
+        if holds { Ok(()) } else { Err(Rejection::Signature("header")) }
     }
 
     /// Checks what a header says, without its signature.
@@ -311,7 +353,8 @@ impl Verifier {
             return Err(Rejection::Malformed(DecodeError::Invalid("vote view")));
         }
         let key = self.key(body.signer)?;
-        key.verify(BUNDLE_TAG, &body.to_bytes(), bundle.signature()).map_err(|_| Rejection::Signature("vote"))
+        let holds = self.signature(key, BUNDLE_TAG, &body.to_bytes(), bundle.signature());
+        if holds { Ok(()) } else { Err(Rejection::Signature("vote")) }
     }
 
     fn key(&self, index: ValidatorIndex) -> Result<&PublicKey, Rejection> {

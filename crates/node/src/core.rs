@@ -22,6 +22,7 @@ use engine::{Admission, Effect, Engine, Input, Refusal, SubmitTicket};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use transport::{Class, Frame, Links};
 
+use crate::advisor::OptimizerHandle;
 use crate::clock::Clock;
 use crate::hub::Hub;
 use crate::keys::SharedKeys;
@@ -113,6 +114,7 @@ pub(crate) struct Core {
     pub(crate) writer: Writer,
     pub(crate) links: Links,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) optimizer: OptimizerHandle,
     pub(crate) final_view: Arc<AtomicU64>,
     pub(crate) serving: Serving,
 }
@@ -120,6 +122,8 @@ pub(crate) struct Core {
 struct Running {
     core: Core,
     local: VecDeque<Input>,
+    /// Advice on what was just seen: the engine's next input.
+    advice: Option<Advice>,
     /// Clients' submissions, which wait until no message of a validator does. Each holds a permit, so they are bounded.
     submissions: VecDeque<CoreInput>,
     replies: BTreeMap<SubmitTicket, Reply>,
@@ -142,6 +146,7 @@ impl Core {
             let running = Running {
                 core: self,
                 local: VecDeque::new(),
+                advice: None,
                 submissions: VecDeque::new(),
                 replies: BTreeMap::new(),
                 next_submit: 0,
@@ -251,6 +256,11 @@ impl Running {
             for effect in std::mem::take(&mut self.effects) {
                 self.carry_out(effect)?;
             }
+            if let Some(advice) = self.advice.take() {
+                let now = self.core.clock.now();
+                self.core.engine.handle(now, Input::Advice(advice), &mut self.effects);
+                continue;
+            }
             if self.local.is_empty() {
                 // Everything that this step decided is written together; what waited for it happens at once.
                 let durable = self.core.writer.write(std::mem::take(&mut self.step))?;
@@ -305,7 +315,12 @@ impl Running {
                 core.hub.metrics.views.with_label_values(&[reason.name()]).inc();
             }
             Effect::Evidence(evidence) => core.hub.evidence(&evidence),
-            Effect::Observed(_) => {}
+            Effect::Observed(observation) => {
+                let now = self.core.clock.now();
+                if let Some(advice) = self.core.optimizer.observe(now, &observation) {
+                    self.advice = Some(advice);
+                }
+            }
             Effect::Dropped(reason) => core.hub.metrics.dropped.with_label_values(&[reason]).inc(),
         }
         Ok(())
@@ -332,6 +347,9 @@ impl Running {
         };
         metrics.sent.with_label_values(&[message.name()]).inc_by(copies);
         metrics.sent_bytes.with_label_values(&[message.name()]).inc_by(bytes.len() as u64 * copies);
+        if matches!(message, Message::Vote(_) | Message::Status(_)) {
+            self.core.optimizer.count_sent(bytes.len() as u64 * copies);
+        }
         let frame = Frame { class, view, bytes };
         match to {
             Recipient::All => self.core.links.broadcast(frame),

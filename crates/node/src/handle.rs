@@ -25,6 +25,7 @@ use engine::{Admission, Refusal};
 use tokio::sync::{broadcast, oneshot, watch};
 use transport::Links;
 
+use crate::advisor::OptimizerHandle;
 use crate::clock::system_now;
 use crate::config::Config;
 use crate::core::{CoreInput, CoreSender, Known};
@@ -101,6 +102,7 @@ pub(crate) struct Inner {
     /// The network's first epoch.
     pub(crate) first: Arc<EpochContext>,
     pub(crate) keys: SharedKeys,
+    pub(crate) optimizer: OptimizerHandle,
     pub(crate) started: Timestamp,
     /// Changes what is logged, where the embedding program lets it.
     pub(crate) log: Option<Arc<dyn LogControl>>,
@@ -127,6 +129,11 @@ impl NodeHandle {
     /// The network.
     pub fn genesis(&self) -> &Genesis {
         &self.0.genesis
+    }
+
+    /// The optimizer.
+    pub fn optimizer(&self) -> &OptimizerHandle {
+        &self.0.optimizer
     }
 
     /// The chain id.

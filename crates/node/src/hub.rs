@@ -223,12 +223,6 @@ impl Hub {
             }
             let _ = self.stream.send(FinalBlock { height: header.height.get(), hash: block.header.hash() });
         }
-        // Against always sending Finalize: two signatures per validator and final block.
-        let made = self.metrics.signatures.get();
-        let blocks: u64 =
-            ["fast", "slow"].iter().map(|path| self.metrics.blocks.with_label_values(&[path]).get()).sum();
-        let always = blocks.saturating_mul(2).max(1);
-        self.metrics.overhead_reduction.set(100.0 * (1.0 - made as f64 / always as f64));
     }
 
     fn time(&self, block: &CommittedBlock, now: Timestamp) {

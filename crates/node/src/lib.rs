@@ -8,6 +8,7 @@
 //!
 //! One thread drives the engine, one writes the store; everything else is tasks that bring inputs or wait for outcomes.
 
+mod advisor;
 pub mod audit;
 mod clock;
 pub mod config;
@@ -29,6 +30,8 @@ pub mod views;
 mod witness;
 mod writer;
 
+pub use advisor::OptimizerHandle;
 pub use handle::{LogControl, NodeError, NodeHandle, ProposalRequest, Submitted};
 pub use hub::FinalBlock;
 pub use node::{Environment, Node, NodeOptions, StartError};
+pub use optimizer;

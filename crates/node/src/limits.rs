@@ -9,7 +9,7 @@ use engine::mempool::MempoolLimits;
 use storage::StoreOptions;
 use transport::LinkLimits;
 
-use crate::config::{AiMode, Config};
+use crate::config::Config;
 
 impl Config {
     /// Timers of the replica.
@@ -70,10 +70,5 @@ impl Config {
             Some((_, port)) => format!("0.0.0.0:{port}"),
             None => self.network.listen.to_string(),
         }
-    }
-
-    /// Whether the optimizer's advice is followed.
-    pub(crate) fn follows_advice(&self) -> bool {
-        self.ai_optimization.mode == AiMode::On
     }
 }

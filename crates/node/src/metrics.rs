@@ -1,5 +1,6 @@
 //! Metrics, under the names that operators rely on (docs/metrics.md).
 
+mod ai;
 mod peers;
 mod process;
 mod registrar;
@@ -9,6 +10,7 @@ use prometheus::{
     TextEncoder,
 };
 
+pub(crate) use ai::AiMetrics;
 pub(crate) use peers::PeerMetrics;
 use process::ProcessMetrics;
 use registrar::{Registrar, buckets};
@@ -28,12 +30,10 @@ pub(crate) struct Metrics {
     pub(crate) consensus_duration: Histogram,
     /// The verification rate of the middle peer over the last minutes; 1 before data.
     pub(crate) verification_rate: Gauge,
-    /// Prediction accuracy of the optimizer; NaN until a policy predicts.
-    pub(crate) ai_accuracy: Gauge,
+    /// The optimizer's.
+    pub(crate) ai: AiMetrics,
     /// (tolerated − seen faulty) / tolerated; 1 where none is tolerated and none seen.
     pub(crate) bft_ratio: Gauge,
-    /// Bytes saved against always sending; 0 before data.
-    pub(crate) overhead_reduction: Gauge,
     /// Final blocks by path.
     pub(crate) blocks: IntCounterVec,
     /// Final values.
@@ -129,17 +129,10 @@ impl Metrics {
                 "quantum_verification_rate",
                 "Share of messages whose signatures verified in the last 5 minutes, of the middle peer; 1 before data.",
             )?,
-            ai_accuracy: r.gauge(
-                "ai_optimization_accuracy",
-                "Prediction accuracy of the optimizer; NaN while the policy makes no predictions.",
-            )?,
+            ai: AiMetrics::new(&r)?,
             bft_ratio: r.gauge(
                 "byzantine_fault_tolerance_ratio",
                 "(tolerated - seen faulty) / tolerated Byzantine validators.",
-            )?,
-            overhead_reduction: r.gauge(
-                "network_overhead_reduction_percentage",
-                "Vote signatures saved against a Finalize of every validator for every view, percent.",
             )?,
             blocks: r.counters("agent_mesh_final_blocks_total", "Final blocks by path.", &["path"])?,
             values: r.counter("agent_mesh_final_values_total", "Final values.")?,
@@ -248,7 +241,6 @@ impl Metrics {
     /// Every series whose labels are known from the start exists from the start: a rate needs a first value.
     fn before_data(&self) {
         self.verification_rate.set(1.0);
-        self.ai_accuracy.set(f64::NAN);
         self.bft_ratio.set(1.0);
         let zero = |counters: &IntCounterVec, labels: &[&str]| {
             labels.iter().for_each(|label| counters.with_label_values(&[label]).inc_by(0));
@@ -260,7 +252,7 @@ impl Metrics {
             zero(counters, &KINDS);
         }
         zero(&self.http_responses, &["2xx", "3xx", "4xx", "5xx"]);
-        zero(&self.http_refused, &["rate", "connections", "unauthorized", "forbidden", "tls"]);
+        zero(&self.http_refused, &["rate", "connections", "unauthorized", "forbidden", "media_type", "tls"]);
     }
 
     /// Everything in the text format 0.0.4.

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use consensus::config::EpochConfig;
 use consensus::epoch::EpochContext;
 use consensus::records::{RecordError, RecordReader, Table, present};
-use consensus::replica::Advice;
 use consensus::types::Height;
 use consensus::verify::Verifier;
 use crypto::Digest;
@@ -22,6 +21,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{broadcast, watch};
 use transport::{LinkConfig, LinkError, Links, PeerInfo};
 
+use crate::advisor::{self, OptimizerHandle};
 use crate::audit::{Audit, AuditThread};
 use crate::clock::{Clock, system_now};
 use crate::config::{LoadBalancing, Warning};
@@ -202,6 +202,7 @@ impl Node {
         let final_view = Arc::new(AtomicU64::new(ordinal(context.epoch(), status.last_final.view.get())));
         let (epochs, present_epoch) = watch::channel(context);
         let (core_sender, inputs) = CoreSender::new();
+        let optimizer = OptimizerHandle::new(&config, &epoch, me, self.open.home.root(), core_sender.clone());
 
         let link_listen = self.options.link_listen.clone().unwrap_or_else(|| config.link_listen(&epoch, me));
         let link_listener = listen(&link_listen, "validator links").await?;
@@ -214,6 +215,7 @@ impl Node {
             verifier: Arc::clone(&verifier),
             core: core_sender.clone(),
             hub: Arc::clone(&hub),
+            optimizer: optimizer.clone(),
             final_view: Arc::clone(&final_view),
             algorithm: epoch.level.signature_algorithm().name(),
         });
@@ -238,6 +240,7 @@ impl Node {
             writer,
             links: links.clone(),
             hub: Arc::clone(&hub),
+            optimizer: optimizer.clone(),
             final_view,
         };
         let core_thread = core.start(inputs, effects).map_err(system)?;
@@ -253,6 +256,7 @@ impl Node {
             epochs: present_epoch.clone(),
             first,
             keys: Arc::clone(&keys),
+            optimizer,
             started: system_now(),
             log: self.options.log.clone(),
             audit_dir: self.open.home.audit(),
@@ -263,7 +267,7 @@ impl Node {
         handle.0.hub.restore_accused(accused);
         handle.0.hub.audit.record("start", started(&handle, &listeners));
         let servers = fronts.serve(&handle);
-        let advisor = tokio::spawn(advise(handle.clone()));
+        let advisor = tokio::spawn(advisor::run(handle.clone()));
         let rotator = tokio::spawn(keep_rotating(keys, me.as_usize(), core_sender, present_epoch));
         let running = Running {
             handle: handle.clone(),
@@ -369,10 +373,12 @@ impl Node {
         running.advisor.abort();
         running.rotator.abort();
         running.handle.0.core.urgent(CoreInput::Stop);
+        let advisor = running.handle.0.optimizer.clone();
         let Running { core, writer, servers, audit, handle, .. } = running;
         let ended = tokio::task::spawn_blocking(move || {
             let ended = core.join().unwrap_or_else(|_| Err("the core panicked".to_owned()));
             let writer = writer.join().map_err(|_| "the store's writer panicked".to_owned());
+            advisor.save();
             ended.and(writer)
         });
         let ended = ended.await.map_err(|error| StartError::System(error.to_string()))?;
@@ -401,7 +407,7 @@ fn started(handle: &NodeHandle, listeners: &[Listener]) -> serde_json::Value {
         "version": status.version, "network": status.network, "chain_id": status.chain_id, "validator": status.name, "index": status.index,
         "level": status.level, "policy": genesis.config.policy.name(), "epoch": status.epoch, "height": status.height,
         "quorum": status.quorum, "configuration": genesis.config.hash().to_string(),
-        "session_key": genesis.config.members[handle.0.me.as_usize()].session_key.to_string(),
+        "session_key": genesis.config.members[handle.0.me.as_usize()].session_key.to_string().chars().take(44).collect::<String>(),
         "http": listeners.iter().map(Listener::url).collect::<Vec<_>>(),
     })
 }
@@ -421,35 +427,4 @@ fn replay(application: &dyn Application, records: &dyn RecordReader, chain_id: &
         height = height.next();
     }
     Ok(())
-}
-
-/// How often the optimizer looks at the links.
-const ADVICE_PERIOD: Duration = Duration::from_secs(1);
-
-/// The seam of the optimizer: links are measured, the rule gives a threshold, the core clamps it.
-async fn advise(handle: NodeHandle) {
-    let inner = &handle.0;
-    let hedge_us = u64::from(inner.config.network.hedge_ms) * 1_000;
-    let mut ticks = tokio::time::interval(ADVICE_PERIOD);
-    loop {
-        ticks.tick().await;
-        let epoch = inner.present().config;
-        let base = epoch.ratios.base.ten_thousandths();
-        let ratio = if inner.config.follows_advice() {
-            let links: Vec<optimizer::LinkSample> = inner
-                .links
-                .status()
-                .iter()
-                .map(|link| optimizer::LinkSample { connected: link.connected, rtt_us: link.rtt_us })
-                .collect();
-            let quality = optimizer::quality(&links, inner.config.network_analysis.latency_threshold_ms.into());
-            optimizer::rule(quality, base)
-        } else {
-            base
-        };
-        let threshold = (u64::from(ratio) * epoch.n() as u64).div_ceil(10_000) as u32;
-        if !inner.core.urgent(CoreInput::Advice(Advice { threshold, hedge_us, delta_us: None, batch_delay_us: 0 })) {
-            return;
-        }
-    }
 }

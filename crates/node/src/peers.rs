@@ -13,6 +13,7 @@ use consensus::verify::{Content, Rejection, Verifier};
 use serde_json::json;
 use transport::{BoxFuture, LinkHandler, LinkInfo};
 
+use crate::advisor::OptimizerHandle;
 use crate::clock::system_now;
 use crate::core::{CoreInput, CoreSender, ordinal};
 use crate::hub::Hub;
@@ -27,6 +28,7 @@ pub(crate) struct Peers {
     pub(crate) verifier: SharedVerifier,
     pub(crate) core: CoreSender,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) optimizer: OptimizerHandle,
     pub(crate) final_view: Arc<AtomicU64>,
     /// The algorithm of votes, as a label.
     pub(crate) algorithm: &'static str,
@@ -63,6 +65,9 @@ impl Peers {
                 self.hub.metrics.dropped.with_label_values(&["stale_unverified"]).inc();
                 if let Message::Vote(bundle) = &message {
                     // The link vouches for the sender, and nothing but counters depends on it.
+                    if bundle.signer() == from {
+                        self.optimizer.late(from, bundle.statements().iter().map(consensus::vote::Statement::view));
+                    }
                     self.hub.witness.late(peer, bundle.statements().iter().map(|s| s.view().get()), system_now());
                 }
                 return Ok(());

@@ -29,6 +29,8 @@ pub(crate) struct Host {
     /// `None` while the process is down.
     pub(crate) engine: Option<Engine>,
     pub(crate) attack: Option<Box<dyn Attack>>,
+    /// Advises the engine, as in a node; outlives crashes, as its state does there.
+    pub(crate) optimizer: Option<optimizer::Optimizer>,
     /// Follows the protocol.
     pub(crate) honest: bool,
     /// Counts restarts, so that completions of an earlier life are not taken for this one's.
@@ -95,6 +97,7 @@ impl Host {
             disk,
             engine: None,
             attack: None,
+            optimizer: None,
             honest: true,
             life: 0,
             wake_at: None,
@@ -136,6 +139,23 @@ impl Host {
     pub(crate) fn context(&self) -> Arc<EpochContext> {
         let context = self.engine.as_ref().map(|engine| engine.replica().context());
         Arc::clone(context.unwrap_or(&self.setup.genesis))
+    }
+
+    /// Tells the optimizer what was seen; its advice is the engine's next input.
+    pub(crate) fn advise(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        let (Some(optimizer), Some(engine)) = (&mut self.optimizer, &mut self.engine) else { return };
+        let (local, mut seen) = (self.clock.local(now), 0);
+        loop {
+            let mut advice = None;
+            for effect in effects.iter().skip(seen) {
+                if let Effect::Observed(observation) = effect {
+                    advice = optimizer.observe(local, observation).or(advice);
+                }
+            }
+            seen = effects.len();
+            let Some(advice) = advice else { return };
+            engine.handle(local, Input::Advice(advice), effects);
+        }
     }
 
     pub(crate) fn sign(&self, request: &SignRequest, key: &PublicKey) -> Result<Vec<u8>, String> {

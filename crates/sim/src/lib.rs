@@ -17,6 +17,7 @@ mod queue;
 pub mod report;
 pub mod scenario;
 mod simulation;
+pub mod study;
 pub mod sweep;
 mod wire;
 

@@ -237,6 +237,16 @@ impl Client {
         }
     }
 
+    /// `GET` of anything that is answered in JSON.
+    pub(crate) fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.parse(&self.get(path, Duration::ZERO)?)
+    }
+
+    /// `POST` of a JSON object that is answered in JSON.
+    pub(crate) fn write<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T, ClientError> {
+        self.parse(&self.post(path, "application/json", body.to_string().as_bytes())?)
+    }
+
     /// `GET /livez`.
     pub(crate) fn live(&self) -> Result<(), ClientError> {
         self.get("/livez", Duration::ZERO).map(drop)

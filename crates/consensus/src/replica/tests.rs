@@ -347,3 +347,23 @@ fn a_block_waits_to_fill_as_advised_and_no_longer_than_the_operator_allows() {
         "a vote ends the wait"
     );
 }
+
+#[test]
+fn a_remembered_signature_vouches_for_nothing_else() {
+    let (_, verifier) = replica(4, 0);
+    let verifier = verifier.remembering();
+    let Vote::Bundle(good) = bundle(&verifier, 1, vec![Statement::Nullify(View::new(3))]) else { unreachable!() };
+    for _ in 0..2 {
+        verifier.bundle(&good).unwrap();
+    }
+    let mut flipped = good.signature().to_vec();
+    flipped[7] ^= 1;
+    verifier.bundle(&Bundle::new(good.body().clone(), flipped)).unwrap_err();
+    let other = |signer: u16, view: u64| {
+        let statements = vec![Statement::Nullify(View::new(view))];
+        BundleBody::new(verifier.chain_id(), Epoch::ZERO, ValidatorIndex::new(signer), statements).unwrap()
+    };
+    verifier.bundle(&Bundle::new(other(1, 4), good.signature().to_vec())).unwrap_err();
+    verifier.bundle(&Bundle::new(other(2, 3), good.signature().to_vec())).unwrap_err();
+    verifier.bundle(&Bundle::new(other(1, 3), good.signature().to_vec())).unwrap();
+}

@@ -122,13 +122,32 @@ impl NodeHandle {
 
     /// What the optimizer does.
     pub fn health_ai(&self) -> HealthView {
-        let ai = &self.0.config.ai_optimization;
+        let metrics = self.optimizer().get_performance_metrics();
+        let reason = match (metrics.mode.as_str(), metrics.acting.as_str()) {
+            ("off", _) => "off: base threshold, fixed timers".to_owned(),
+            ("shadow", _) => "shadow: it decides and is measured, its advice is not followed".to_owned(),
+            (_, "learned") => "on: the learned policy acts".to_owned(),
+            (_, _) if metrics.policy == "learned" => {
+                "on: the rule acts until the learned policy has shown that it is better".to_owned()
+            }
+            _ => "on: the rule acts".to_owned(),
+        };
         HealthView {
             healthy: true,
             degraded: false,
-            reason: "the rule policy sets the threshold of this node's own blocks; learning is not in this version"
-                .to_owned(),
-            details: json!({"mode": ai.mode.name(), "policy": ai.policy.name()}),
+            reason,
+            details: json!({
+                "mode": metrics.mode, "policy": metrics.policy, "acting": metrics.acting,
+                "skill": metrics.prediction.map(|prediction| prediction.skill),
+                "accuracy": metrics.prediction.map(|prediction| prediction.accuracy),
+                "base_rate": metrics.prediction.map(|prediction| prediction.base_rate),
+                "converged": metrics.converged, "spread": metrics.spread, "observations": metrics.observations,
+                "quality": metrics.quality,
+                "last_decision": {
+                    "hold_us": metrics.hold_us, "hold_cap_us": metrics.hold_cap_us,
+                    "threshold": metrics.threshold, "delta_us": metrics.delta_us,
+                },
+            }),
         }
     }
 }

@@ -13,6 +13,7 @@ impl NodeHandle {
         let quorum = &config.quorum;
         let connected = links.iter().filter(|link| link.connected).count();
         metrics.peer.refresh(&links, &hub.witness);
+        metrics.ai.refresh(Some(&self.optimizer().get_performance_metrics()));
         metrics.verification_rate.set(hub.witness.middle_verification_rate());
         metrics.peers_connected.set(connected as i64);
         metrics.reachable_margin.set(connected as i64 + 1 - i64::from(quorum.q_min()));

@@ -33,11 +33,12 @@ pub(super) fn needed(face: Face, method: &Method, path: &str) -> Option<Role> {
     match face {
         Face::Probe => None,
         _ if matches!(path, "/livez" | "/readyz") => None,
-        Face::Admin => Some(Role::Admin),
         // The page itself tells nothing; what it shows, it asks for with the visitor's token.
         Face::Api if path == "/" || path.starts_with("/dashboard/") || path == "/v1/openapi.json" => None,
-        Face::Api if path == "/v1/proposals" && *method == Method::POST => Some(Role::Propose),
-        Face::Api => Some(Role::Read),
+        Face::Api if *method == Method::GET || *method == Method::HEAD || path == "/v1/verify" => Some(Role::Read),
+        Face::Api if path == "/v1/proposals" => Some(Role::Propose),
+        // The admin verbs, and whatever else changes something.
+        Face::Admin | Face::Api => Some(Role::Admin),
     }
 }
 

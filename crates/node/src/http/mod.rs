@@ -7,6 +7,7 @@
 
 mod access;
 mod admin;
+mod ai;
 mod blocks;
 mod body;
 mod bulk;
@@ -33,7 +34,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -155,6 +156,11 @@ fn clients() -> Router<Shared> {
         .route("/v1/evidence", get(reads::evidence))
         .route("/v1/genesis", get(reads::genesis))
         .route("/v1/verify", post(verify::verify))
+        .route("/v1/ai/recommendations", get(ai::recommendations))
+        .route("/v1/ai/metrics", get(ai::metrics))
+        .route("/v1/ai/network", get(ai::network))
+        .route("/v1/ai/parameters", get(ai::parameters).post(ai::update))
+        .route("/v1/ai/mode", get(ai::mode).post(ai::set_mode))
         .route("/v1/openapi.json", get(openapi::document))
 }
 
@@ -201,6 +207,11 @@ async fn guard(State(api): State<Shared>, request: Request, next: Next) -> Respo
     response
 }
 
+fn is_json(headers: &HeaderMap) -> bool {
+    let found = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    found.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
 /// Lets a request in, or says why not: the reason for the metrics, and the answer.
 fn admit(api: &Shared, mut request: Request) -> Result<Request, Box<(&'static str, ApiError, Request)>> {
     let path = request.uri().path();
@@ -208,6 +219,12 @@ fn admit(api: &Shared, mut request: Request) -> Result<Request, Box<(&'static st
         let most = api.limits.max_requests_per_second;
         let message = format!("more than {most} requests in a second (api.max_requests_per_second)");
         return Err(Box::new(("rate", ApiError::busy(message), request)));
+    }
+    if path.starts_with("/v1/ai/") && request.method() == Method::POST && !is_json(request.headers()) {
+        // Any web page can make a browser send a form or text to this machine; JSON it cannot.
+        let message = "send application/json";
+        let error = ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", message);
+        return Err(Box::new(("media_type", error, request)));
     }
     let Some(store) = &api.tokens else { return Ok(request) };
     let Some(role) = needed(api.face, request.method(), path) else { return Ok(request) };

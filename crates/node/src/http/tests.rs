@@ -1,5 +1,6 @@
 //! The API of real validators over real sockets.
 
+mod ai;
 mod blocks;
 mod bounds;
 mod bulk;

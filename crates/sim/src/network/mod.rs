@@ -137,6 +137,12 @@ impl Network {
         arrivals
     }
 
+    /// A round trip of a small message; none if either way loses it.
+    pub(crate) fn ping(&self, rng: &mut fastrand::Rng, now: Timestamp, a: usize, b: usize) -> Option<u64> {
+        let calm = self.calm.is_some_and(|at| now >= at);
+        Some(self.delay(rng, now, a, b, calm)? + self.delay(rng, now, b, a, calm)?)
+    }
+
     /// When the last byte has left the sender.
     fn leaves(&mut self, now: Timestamp, from: usize, bytes: u64) -> Timestamp {
         if self.links.uplink_bits_per_s == 0 {

@@ -136,6 +136,10 @@ pub struct Scenario {
     pub value_every_us: u64,
     /// Bytes of each value, at least.
     pub value_bytes: u32,
+    /// Every so-manieth value has `large_value_bytes` instead; 0 for none.
+    pub large_value_every: u64,
+    /// Bytes of these, at least.
+    pub large_value_bytes: u32,
     /// `timeout_ms` of the values.
     pub value_timeout_ms: u64,
     /// Values in one block, at most.
@@ -176,6 +180,8 @@ impl Default for Scenario {
             values: 50,
             value_every_us: 20_000,
             value_bytes: 0,
+            large_value_every: 0,
+            large_value_bytes: 0,
             value_timeout_ms: 30_000,
             max_batch_size: 100,
             advised_threshold: 0,

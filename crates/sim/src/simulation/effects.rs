@@ -250,12 +250,15 @@ impl Simulation {
         }
         if honest {
             self.figures.sent(name, cost.bytes * receivers);
+            self.count_sent(host, name, cost.bytes * receivers);
         }
     }
 
     fn carry(&mut self, host: u16, to: u16, from: ValidatorIndex, sent: &Arc<Sent>) {
         let bytes = sent.cost.bytes;
-        let arrivals = self.network.transmit(&mut self.rng, self.now, usize::from(host), usize::from(to), bytes);
+        let mut common = self.common_numbers.then(|| self.drawn_for(host, to, sent.content.get()));
+        let rng = common.as_mut().unwrap_or(&mut self.rng);
+        let arrivals = self.network.transmit(rng, self.now, usize::from(host), usize::from(to), bytes);
         for at in arrivals.into_iter().flatten() {
             self.queue.plan(at, Event::Deliver { to, from, sent: Arc::clone(sent) });
         }

@@ -1,8 +1,10 @@
 //! The event loop in virtual time.
 //!
+//! - [`advised`]: runs with an optimizer in every host.
 //! - [`effects`]: what hosts want done: signing, writing, sending, telling.
 //! - [`figures`]: what is measured on the way.
 
+mod advised;
 mod effects;
 mod figures;
 
@@ -88,6 +90,8 @@ enum Event {
     Boot {
         host: u16,
     },
+    /// The optimizers look at their links.
+    Sample,
     /// The faults that can end have ended.
     Calm,
 }
@@ -125,6 +129,8 @@ pub struct Simulation {
     submissions: BTreeMap<u64, Digest>,
     /// Buffers for effects, used again and again.
     spare: Vec<Vec<Effect>>,
+    /// Delays depend on what is sent and not on what was sent before, so that runs of one seed can be compared.
+    common_numbers: bool,
 }
 
 impl Simulation {
@@ -168,7 +174,10 @@ impl Simulation {
         let level = SecurityLevel::from_dimension(scenario.level).map_err(|error| error.to_string())?;
         let mut simulation = Self {
             level,
-            verifiers: BTreeMap::from([(Epoch::ZERO, Verifier::new(Arc::clone(&genesis.config), chain_id))]),
+            verifiers: BTreeMap::from([(
+                Epoch::ZERO,
+                Verifier::new(Arc::clone(&genesis.config), chain_id).remembering(),
+            )]),
             chain_id,
             hosts,
             network,
@@ -181,6 +190,7 @@ impl Simulation {
             trace: HashAlgorithm::Sha256.hasher("agent-mesh/trace/v2"),
             submissions: BTreeMap::new(),
             spare: Vec::new(),
+            common_numbers: false,
             scenario,
         };
         simulation.plan();
@@ -215,6 +225,11 @@ impl Simulation {
 
     /// Like [`Self::run`], with what pictures are drawn of.
     pub fn run_with_samples(mut self) -> (Report, Samples) {
+        self.play();
+        self.report()
+    }
+
+    pub(super) fn play(&mut self) {
         let end = Timestamp::new(START_US + self.scenario.duration_us);
         while let Some((time, event)) = self.queue.next() {
             if time > end || self.is_over() {
@@ -224,7 +239,6 @@ impl Simulation {
             self.step(event);
         }
         self.watch.finish(&self.hosts);
-        self.report()
     }
 
     /// Whether there is nothing more to see before the time is up.
@@ -271,6 +285,7 @@ impl Simulation {
             }
             Event::Crash { host } => self.crash(host),
             Event::Boot { host } => self.boot(host),
+            Event::Sample => self.sample_links(),
             Event::Calm => self.watch.calm(self.figures.view),
         }
     }
@@ -326,7 +341,9 @@ impl Simulation {
         it.epoch = epoch;
         it.keys.enter(context);
         self.watch.entered_epoch(host, context);
-        self.verifiers.entry(epoch).or_insert_with(|| Verifier::new(Arc::clone(&context.config), self.chain_id));
+        self.verifiers
+            .entry(epoch)
+            .or_insert_with(|| Verifier::new(Arc::clone(&context.config), self.chain_id).remembering());
         if self.scenario.rotate {
             let span_us = context.config.limits.key_rotation_interval_s * 1_000_000;
             let after_us = span_us / 4 + u64::from(host) * span_us / 4 / self.hosts.len() as u64;
@@ -379,8 +396,10 @@ impl Simulation {
                 self.in_epoch(host, &context);
                 self.apply(host, effects);
                 let threshold = self.scenario.advised_threshold;
-                let advice =
-                    Advice { threshold, hedge_us: self.scenario.settings.hedge_us, delta_us: None, batch_delay_us: 0 };
+                let hedge_us = self.scenario.settings.hedge_us;
+                let fixed = Advice { threshold, hedge_us, delta_us: None, batch_delay_us: 0 };
+                let optimizer = self.hosts[usize::from(host)].optimizer.as_ref();
+                let advice = optimizer.map_or(fixed, optimizer::Optimizer::advice);
                 self.input(host, Input::Advice(advice));
                 for peer in 0..self.hosts.len() as u16 {
                     if peer != host && self.hosts[usize::from(peer)].engine.is_some() {
@@ -403,7 +422,13 @@ impl Simulation {
         });
         let Some(place) = place.map(|place| place as u16) else { return };
         let mut value = format!("value {number}").into_bytes();
-        value.resize(value.len().max(self.scenario.value_bytes as usize), b'.');
+        let large = self.scenario.large_value_every;
+        let bytes = if large > 0 && number.is_multiple_of(large) {
+            self.scenario.large_value_bytes
+        } else {
+            self.scenario.value_bytes
+        };
+        value.resize(value.len().max(bytes as usize), b'.');
         let local = self.hosts[usize::from(place)].clock.local(self.now);
         let proposal = Proposal {
             deadline: local.after_ms(self.scenario.value_timeout_ms),
@@ -423,6 +448,7 @@ impl Simulation {
         let mut effects = self.spare.pop().unwrap_or_default();
         let it = &mut self.hosts[usize::from(host)];
         it.handle(self.now, input, &mut effects);
+        it.advise(self.now, &mut effects);
         if let (true, Some(engine)) = (it.honest, &it.engine) {
             self.figures.view = self.figures.view.max(engine.replica().view());
         }

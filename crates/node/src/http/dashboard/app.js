@@ -96,7 +96,7 @@ function drawHero() {
   say(state, text);
   const why = seen.lost ? "Is it running? The page goes on asking."
     : health && !health.healthy ? health.reason
-    : `${reachable} of ${quorum.n} validators reachable; ${quorum.q_min} are needed, ${quorum.q_fast} for finality in one round.` +
+    : `${reachable} of ${plural(quorum.n, "validator")} reachable; needed: ${quorum.q_min}, for finality in one round ${quorum.q_fast}.` +
       (health?.degraded ? " Classical cryptography: for comparison only." : "");
   say($("why"), why);
 }
@@ -210,7 +210,7 @@ async function pick(height) {
       facts([
         ["Hash", h("code", {}, block.hash)], ["Leader", `${block.leader}, view ${count(block.view)}, epoch ${block.epoch}`],
         ["Dated", new Date(block.time_us / 1000).toLocaleString()],
-        ["Certificate", `${block.weight} of ${q.n} validators; the threshold of this block is ${block.threshold}`],
+        ["Certificate", `${block.weight} of ${plural(q.n, "validator")}; the threshold of this block is ${block.threshold}`],
         ["Made final by", block.finalized_by_height === block.height ? "its own votes" : `block ${count(block.finalized_by_height)}`],
         ["Values", count(block.count)],
       ]),
@@ -235,7 +235,7 @@ function drawValidators() {
   const now = Date.now() * 1000;
   const top = Math.max(0, ...seen.validators.map((validator) => validator.last_vote_view ?? 0));
   const rows = seen.validators.map((validator) => {
-    const [kind, state] = validator.accused ? ["bad", "proven faulty"] : validator.this_node ? ["", "this node"] : validator.connected ? ["", "connected"] : ["down", "not connected"];
+    const [kind, state] = validator.accused ? ["bad", "proven faulty"] : validator.key_overdue ? ["bad", "key overdue, votes do not count"] : validator.this_node ? ["", "this node"] : validator.connected ? ["", "connected"] : ["down", "not connected"];
     const behind = top - (validator.last_vote_view ?? 0);
     const vote = validator.last_vote_us ? `${span(Math.max(now - validator.last_vote_us, 0) / 1e6)} ago${behind > 3 ? `, ${count(behind)} views back` : ""}` : "none seen";
     const cell = (label, text, kind = "") => h(`td${kind}`, { "data-label": label }, text);
@@ -343,7 +343,7 @@ function showResult(result, seconds) {
       const answer = await postJson("/v1/verify", result);
       verdict.className = `verdict ${answer.valid ? "yes" : "no"}`;
       say(verdict, answer.valid
-        ? `Valid: this node recomputed every field from the certificate and the genesis; ${answer.signers} validators signed. To trust nobody, download it and run agent-mesh verify.`
+        ? `Valid: this node recomputed every field from the certificate and the genesis; ${plural(answer.signers, "validator")} signed. To trust nobody, download it and run agent-mesh verify.`
         : `Not valid: ${answer.reason}`);
     } catch (error) {
       verdict.className = "verdict no";
@@ -357,7 +357,7 @@ function showResult(result, seconds) {
     h("h3", {}, `Final after ${span(seconds)}`),
     facts([
       ["Id", h("code", {}, result.id)], ["Block", `height ${count(result.height)}, place ${result.index}, led by ${result.leader} in view ${count(result.view)}`],
-      ["Finality", `${result.path === "fast" ? "one round" : "two rounds"}, ${result.weight} validators signed, threshold ${result.threshold}`],
+      ["Finality", `${result.path === "fast" ? "one round" : "two rounds"}, ${plural(result.weight, "validator")} signed, threshold ${result.threshold}`],
       ["Withstands", plural(result.strength, "Byzantine validator")],
       ["Phases", result.phases_ms ? `taken ${result.phases_ms.verification.toFixed(1)} ms, in a block ${result.phases_ms.optimization.toFixed(1)} ms, voted ${result.phases_ms.consensus.toFixed(1)} ms (the node’s word)` : null],
       ["Certificate", bytes(proof)],

@@ -35,6 +35,9 @@ async fn garbage_does_no_harm() {
     let mut client = fixture.client().await;
     let long = client.request("GET", "/", &format!("x: {}\r\n", "y".repeat(100_000)), b"").await;
     assert_eq!(long.status, 431);
+    // What a web page can send without asking changes nothing.
+    let form = fixture.client().await.request("POST", "/v1/ai/mode", "content-type: text/plain\r\n", b"{}").await;
+    form.error(415, "unsupported_media_type");
     // Half a request, and the client is gone.
     fixture
         .client()
