@@ -29,7 +29,9 @@ async fn start(home: &std::path::Path) -> Node {
 async fn what_is_older_than_the_retention_goes() {
     let dir = tempfile::tempdir().unwrap();
     let source = ConfigSource::new(CONFIG, &|_| None).unwrap();
-    let created = Timestamp::new(1_767_225_600_000_000);
+    // A network of today: one whose genesis is older than the rotation interval closes its first epoch at once.
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let created = Timestamp::new(since.as_micros() as u64);
     let network = create_local(&dir.path().join("net"), 1, "test", 20_000, &source, created).unwrap();
     let home = network.homes[0].root().to_path_buf();
     let mut node = start(&home).await;
@@ -49,7 +51,8 @@ async fn what_is_older_than_the_retention_goes() {
     assert!(to - from >= 1_023, "the last blocks stay: {from} to {to}");
     assert!(handle.block(from - 1).unwrap().is_none() && handle.block(from).unwrap().is_some());
     assert!(handle.chain(from - 1, to).unwrap().is_none() && handle.chain(from, to).unwrap().is_some());
-    assert!(handle.result(first, Duration::ZERO).await.unwrap().is_none(), "its result is beyond the retention");
+    let gone = handle.result(first, Duration::ZERO).await.unwrap();
+    assert!(gone.is_none(), "its result is beyond the retention: {gone:?}");
     node.shutdown().await.unwrap();
     drop((node, handle));
 

@@ -83,7 +83,8 @@ impl Fixture {
         config["quantum_security"] = json!({"lattice_dimension": 512});
         let text = config.to_string();
         let source = ConfigSource::new(&text, &|_| None).unwrap();
-        let created = Timestamp::new(1_767_225_600_000_000);
+        // A network of today: one whose genesis is older than the rotation interval closes its first epoch at once.
+        let created = crate::clock::system_now();
         let network = create_local(&dir.path().join("net"), n, "test", 40_000, &source, created).unwrap();
         let mut options = NodeOptions::new(network.homes[0].root());
         options.application = Arc::new(Choosy);
