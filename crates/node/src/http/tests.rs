@@ -15,7 +15,6 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use consensus::genesis::Genesis;
-use consensus::types::Timestamp;
 use engine::{Application, AppliedBlock};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
