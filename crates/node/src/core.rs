@@ -227,7 +227,10 @@ impl Running {
             }
             CoreInput::Lookup { id, reply } => {
                 let engine = &self.core.engine;
-                let known = engine.is_pending(&id) || engine.find_final(&id).is_some();
+                // An id is remembered a moment longer than its block may be kept: what is pruned is no longer on its way.
+                let held_from = engine.status().held_from;
+                let on_its_way = engine.find_final(&id).is_some_and(|(height, _)| height >= held_from);
+                let known = engine.is_pending(&id) || on_its_way;
                 let _ = reply.send(if known { Known::Pending } else { Known::Unknown });
                 return Ok(true);
             }
